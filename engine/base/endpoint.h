@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* An IP address and a port: of UDP on the wire, or of a flow in our own header. IPv4 is kept as ::ffff:a.b.c.d. */
+#ifndef MACHNET_ENGINE_BASE_ENDPOINT_H
+#define MACHNET_ENGINE_BASE_ENDPOINT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+struct endpoint {
+    uint8_t ip[16]; /* network order; all zero: any */
+    uint16_t port;  /* host order */
+};
+
+static inline bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
+{
+    return a->port == b->port && memcmp(a->ip, b->ip, sizeof a->ip) == 0;
+}
+
+static inline bool endpoint_ip_is_any(const struct endpoint *e)
+{
+    static const uint8_t zero[16];
+    return memcmp(e->ip, zero, sizeof zero) == 0;
+}
+
+static inline bool endpoint_is_ipv4(const struct endpoint *e)
+{
+    static const uint8_t prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    return memcmp(e->ip, prefix, sizeof prefix) == 0;
+}
+
+#endif /* MACHNET_ENGINE_BASE_ENDPOINT_H */
