@@ -138,7 +138,7 @@ int wire_probe_decode(uint8_t type, const uint8_t *body, size_t length, struct w
         return WIRE_OK;
     }
     probe->result = body[8];
-    return probe->result == WIRE_PROBE_SAME_EPOCH || probe->result == WIRE_PROBE_OTHER_EPOCH
+    return probe->result >= WIRE_PROBE_SAME_EPOCH && probe->result <= WIRE_PROBE_NO_FLOWS
                ? WIRE_OK
                : WIRE_EMALFORMED;
 }

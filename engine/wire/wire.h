@@ -147,7 +147,7 @@ struct wire_probe {
     uint64_t epoch;   /* PROBE: the receiver's epoch as the sender knows it */
     uint8_t result;   /* PROBE_REPLY: enum wire_probe_result */
 };
-enum wire_probe_result { WIRE_PROBE_SAME_EPOCH = 1, WIRE_PROBE_OTHER_EPOCH = 2 };
+enum wire_probe_result { WIRE_PROBE_SAME_EPOCH = 1, WIRE_PROBE_OTHER_EPOCH = 2, WIRE_PROBE_NO_FLOWS = 3 };
 
 /* Encoders need WIRE_RESET_BYTES or WIRE_PROBE_BYTES of room and return the packet's length. Decoders take the body. */
 size_t wire_reset_encode(uint8_t *packet, uint64_t dcid, uint64_t packet_number, uint16_t reason);

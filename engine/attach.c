@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Attaching in two steps: the memory is made and offered; when the client has mapped it, it is sealed, so that nobody can take pages out of it
+ * any more, and only then given to a worker.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "channel/region.h"
+#include "controller_internal.h"
+
+enum {
+    ARENA_BYTES_FIRST = 1 << 20,
+    ARENA_BYTES_MIN = 4 * MN_BLOCK,
+    FIRST_REGIONS = 3,
+    OFFER_PIPE = 3,
+    OFFER_EVENT = 4,
+};
+
+#define ARENA_BYTES_DEFAULT (UINT64_C(64) << 20)
+#define ARENA_BYTES_MAX (UINT64_C(16) << 30)
+
+static const uint16_t first_kinds[FIRST_REGIONS] = {MN_REGION_RINGS, MN_REGION_SEND, MN_REGION_RECEIVE};
+
+int32_t attach_make_region(struct client *client, uint64_t bytes, int *fd, void **base, char *message)
+{
+    if (!quota_take(client->user, QUOTA_BYTES, bytes, message))
+        return MACHNET_EQUOTA;
+    int error = mn_region_create("machnet", bytes, fd, base);
+    if (error < 0) {
+        quota_give(client->controller->quota, client->user, QUOTA_BYTES, bytes);
+        (void)snprintf(message, QUOTA_MESSAGE_BYTES, "The engine cannot get %llu bytes of shared memory (%s).",
+                       (unsigned long long)bytes, strerror(-error));
+        return MACHNET_ENOMEM;
+    }
+    return MACHNET_OK;
+}
+
+void attach_drop_region(struct client *client, void *base, uint64_t bytes)
+{
+    mn_region_unmap(base, bytes);
+    quota_give(client->controller->quota, client->user, QUOTA_BYTES, bytes);
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+void attach_free(struct client *client)
+{
+    struct channel_memory *memory = &client->memory;
+    bool charged = memory->regions[0].base != NULL;
+    for (uint32_t i = 0; i < MN_REGIONS_MAX; i++) {
+        if (memory->regions[i].base != NULL)
+            attach_drop_region(client, memory->regions[i].base, memory->regions[i].bytes);
+    }
+    for (int i = 0; i < OFFER_EVENT; i++)
+        close_fd(&client->attach_fds[i]);
+    close_fd(&memory->pipe_write);
+    close_fd(&memory->event);
+    if (charged)
+        quota_give(client->controller->quota, client->user, QUOTA_CHANNELS, 1);
+    *memory = (struct channel_memory){.pipe_write = -1, .event = -1};
+}
+
+/* ---- First step ---- */
+
+/* What the client may grow an arena to: a multiple of the block size, within reason. */
+static uint64_t bound_arena(const struct client *client, uint64_t asked)
+{
+    uint64_t most =
+        client->user->limit[QUOTA_BYTES] < ARENA_BYTES_MAX ? client->user->limit[QUOTA_BYTES] : ARENA_BYTES_MAX;
+    uint64_t bytes = asked != 0 ? asked : ARENA_BYTES_DEFAULT;
+    if (bytes > most)
+        bytes = most;
+    if (bytes < ARENA_BYTES_MIN)
+        bytes = ARENA_BYTES_MIN;
+    return bytes / MN_BLOCK * MN_BLOCK;
+}
+
+/* The name goes to terminals and into JSON. */
+static void copy_name(char name[MN_NAME_BYTES], const char *from)
+{
+    for (int i = 0; i < MN_NAME_BYTES - 1 && from[i] != '\0'; i++)
+        name[i] = from[i] < ' ' || from[i] > '~' ? '?' : from[i];
+}
+
+/* The application's end of the pipe is in attach_fds, for the offer; nobody else keeps it, so that its death is seen at ours. */
+static int32_t make_descriptors(struct client *client, char *message)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0) {
+        client->attach_fds[OFFER_PIPE] = ends[0];
+        client->memory.pipe_write = ends[1];
+        client->memory.event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (client->memory.event >= 0)
+            return MACHNET_OK;
+    }
+    (void)snprintf(message, QUOTA_MESSAGE_BYTES,
+                   "The engine has no descriptors left (%s). Start it with a higher limit (ulimit -n).",
+                   strerror(errno));
+    return MACHNET_ENOMEM;
+}
+
+static int32_t make_memory(struct client *client, char *message)
+{
+    struct channel_memory *memory = &client->memory;
+    uint64_t bytes[FIRST_REGIONS] = {0, client->send_bytes_max, memory->receive_bytes_max};
+    mn_layout_plan(memory->rings, &bytes[0]);
+    if (!quota_take(client->user, QUOTA_CHANNELS, 1, message))
+        return MACHNET_EQUOTA;
+    for (int i = 0; i < FIRST_REGIONS; i++) {
+        uint64_t first = i > 0 && bytes[i] > ARENA_BYTES_FIRST ? ARENA_BYTES_FIRST : bytes[i];
+        void *base;
+        int32_t status = attach_make_region(client, first, &client->attach_fds[i], &base, message);
+        if (status != MACHNET_OK) {
+            if (i == 0) /* attach_free takes region 0 as the sign of a channel */
+                quota_give(client->controller->quota, client->user, QUOTA_CHANNELS, 1);
+            return status;
+        }
+        memory->regions[i].base = base;
+        memory->regions[i].bytes = first;
+        memory->regions[i].kind = first_kinds[i];
+    }
+    client->next_region = FIRST_REGIONS;
+    mn_layout_write(memory->regions[0].base, memory->rings, memory->regions[0].bytes, 0);
+    return make_descriptors(client, message);
+}
+
+static void send_offer(struct client *client, const struct mn_control_attach_offer *offer)
+{
+    int fds[MN_CONTROL_FDS_MAX];
+    memcpy(fds, client->attach_fds, sizeof client->attach_fds);
+    fds[OFFER_EVENT] = client->memory.event;
+    client_send(client, &offer->header, fds, MN_CONTROL_FDS_MAX);
+    /* Ours is only the other end; the application has its own now. */
+    close_fd(&client->attach_fds[OFFER_PIPE]);
+}
+
+void attach_request(struct client *client, const struct mn_control_attach *message)
+{
+    struct mn_control_attach_offer offer = {.zero = 0};
+    struct channel_memory *memory = &client->memory;
+    client->send_bytes_max = bound_arena(client, message->send_bytes_max);
+    memory->receive_bytes_max = bound_arena(client, message->receive_bytes_max);
+    memory->max_flows = client->user->channel_flows;
+    memory->pid = client->pid;
+    memory->uid = client->uid;
+    memory->id = client->id;
+    copy_name(memory->name, message->name);
+    int32_t status = make_memory(client, offer.message);
+    mn_control_prepare(&offer.header, MN_CONTROL_ATTACH_OFFER, message->header.request, status);
+    if (status != MACHNET_OK) {
+        client->controller->counters.attaches_refused++;
+        client_complain(client, offer.message);
+        attach_free(client);
+        client_send(client, &offer.header, NULL, 0);
+        return;
+    }
+    for (int i = 0; i < FIRST_REGIONS; i++)
+        offer.region_bytes[i] = memory->regions[i].bytes;
+    offer.send_bytes_max = client->send_bytes_max;
+    offer.receive_bytes_max = memory->receive_bytes_max;
+    offer.max_flows = memory->max_flows;
+    client_set_state(client, CLIENT_MAPPING);
+    send_offer(client, &offer);
+}
+
+/* ---- Second step ---- */
+
+static void answer(struct client *client, uint32_t request, int32_t status, const char *why)
+{
+    struct mn_control_attach_offer attached = {.zero = 0};
+    mn_control_prepare(&attached.header, MN_CONTROL_ATTACHED, request, status);
+    (void)snprintf(attached.message, sizeof attached.message, "%s", why);
+    client_send(client, &attached.header, NULL, 0);
+    if (status == MACHNET_OK) {
+        client->controller->counters.attaches++;
+        return;
+    }
+    client->controller->counters.attaches_refused++;
+    client_close(client, status, NULL);
+}
+
+static void attached(struct worker_message *command)
+{
+    struct client *client = (struct client *)(void *)((char *)command - offsetof(struct client, attach));
+    client->channel = command->status == MACHNET_OK ? command->channel : NULL;
+    if (client->state == CLIENT_CLOSING)
+        client_detach(client);
+    else if (command->status != MACHNET_OK)
+        answer(client, client->attach_request, command->status, "The engine has no memory for another channel.");
+    else {
+        client_set_state(client, CLIENT_ATTACHED);
+        log_debug("channel %llu: %s (pid %u, uid %u) attached", (unsigned long long)client->id, client->memory.name,
+                  client->pid, client->uid);
+        answer(client, client->attach_request, MACHNET_OK, "");
+    }
+    client_let_go(client);
+}
+
+static int seal_all(struct client *client)
+{
+    int error = 0;
+    for (int i = 0; i < FIRST_REGIONS; i++) {
+        if (error == 0)
+            error =
+                mn_region_seal(client->attach_fds[i], client->memory.regions[i].base, client->memory.regions[i].bytes);
+        close_fd(&client->attach_fds[i]);
+    }
+    return error;
+}
+
+void attach_mapped(struct client *client, const struct mn_control_plain *message)
+{
+    struct controller *controller = client->controller;
+    int error = seal_all(client);
+    if (error < 0) {
+        client_complain(client, "its memory could not be sealed: it was tampered with, or memory is short");
+        answer(client, message->header.request,
+               error == -EPERM || error == -EFAULT ? MACHNET_EPROTOCOL : MACHNET_ENOMEM,
+               "The shared memory could not be sealed: it was tampered with, or memory is short.");
+        return;
+    }
+    client_set_state(client, CLIENT_ATTACHING);
+    client->attach_request = message->header.request;
+    client->worker = controller->config.workers[controller->next_worker];
+    controller->next_worker = (controller->next_worker + 1) % controller->config.worker_count;
+    client->attach = (struct worker_message){
+        .type = WORKER_ATTACH,
+        .user = (void *)(uintptr_t)client->id,
+        .memory = &client->memory,
+    };
+    client_post(client, &client->attach, attached);
+}

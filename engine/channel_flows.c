@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/* The tables of a channel's flows. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "channel_internal.h"
+
+/* The tables are as long as the application's flows may become many, but untouched pages of them take no memory. */
+bool channel_flows_init(struct channel *channel)
+{
+    channel->opened.slots = calloc(channel->max_flows, sizeof *channel->opened.slots);
+    channel->accepted.slots = calloc(channel->max_flows, sizeof *channel->accepted.slots);
+    channel->accepted_free = calloc(channel->max_flows, sizeof *channel->accepted_free);
+    return channel->opened.slots != NULL && channel->accepted.slots != NULL && channel->accepted_free != NULL;
+}
+
+static void table_fini(struct flow_table *table, uint32_t capacity)
+{
+    for (uint32_t i = 0; table->slots != NULL && i < capacity; i++)
+        free(table->slots[i]);
+    free(table->slots);
+}
+
+void channel_flows_fini(struct channel *channel)
+{
+    bool any = channel->flow_count > 0; /* reading an untouched table would make it take memory */
+    table_fini(&channel->opened, any ? channel->max_flows : 0);
+    table_fini(&channel->accepted, channel->accepted_high);
+    free(channel->accepted_free);
+}
+
+static uint32_t index_of(uint64_t token)
+{
+    return (uint32_t)token & ~MN_TOKEN_ACCEPTED;
+}
+
+/* The place of a token's index, or NULL if it is out of range. */
+static struct channel_flow **slot_of(const struct channel *channel, uint64_t token)
+{
+    if (index_of(token) >= channel->max_flows)
+        return NULL;
+    const struct flow_table *table = (uint32_t)token & MN_TOKEN_ACCEPTED ? &channel->accepted : &channel->opened;
+    return &table->slots[index_of(token)];
+}
+
+struct channel_flow *channel_flow_find(const struct channel *channel, uint64_t token)
+{
+    struct channel_flow **slot = slot_of(channel, token);
+    return slot != NULL && *slot != NULL && (*slot)->token == token ? *slot : NULL;
+}
+
+bool channel_flow_token_free(const struct channel *channel, uint64_t token)
+{
+    struct channel_flow **slot = slot_of(channel, token);
+    return ((uint32_t)token & MN_TOKEN_ACCEPTED) == 0 && token >> 32 != 0 && slot != NULL && *slot == NULL;
+}
+
+struct channel_flow *channel_flow_add(struct channel *channel, uint64_t token)
+{
+    struct channel_flow *flow = calloc(1, sizeof *flow);
+    if (flow == NULL)
+        return NULL;
+    flow->token = token;
+    *slot_of(channel, token) = flow;
+    channel->flow_count++;
+    return flow;
+}
+
+struct channel_flow *channel_flow_add_accepted(struct channel *channel)
+{
+    if (channel->flow_count >= channel->max_flows)
+        return NULL;
+    bool reuse = channel->accepted_free_count > 0;
+    uint32_t index = reuse ? channel->accepted_free[channel->accepted_free_count - 1] : channel->accepted_high;
+    uint32_t generation = channel->accepted_generation + 1 == 0 ? 1 : channel->accepted_generation + 1;
+    struct channel_flow *flow = channel_flow_add(channel, (uint64_t)generation << 32 | MN_TOKEN_ACCEPTED | index);
+    if (flow == NULL)
+        return NULL;
+    channel->accepted_generation = generation;
+    if (reuse)
+        channel->accepted_free_count--;
+    else
+        channel->accepted_high++;
+    return flow;
+}
+
+void channel_flow_settle(struct channel *channel, struct channel_flow *flow)
+{
+    if (!flow->close_taken || !flow->closed_posted)
+        return;
+    assert(flow->flow == NULL);
+    *slot_of(channel, flow->token) = NULL;
+    if ((uint32_t)flow->token & MN_TOKEN_ACCEPTED)
+        channel->accepted_free[channel->accepted_free_count++] = index_of(flow->token);
+    channel->flow_count--;
+    free(flow);
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+#include "controller.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "controller_internal.h"
+
+enum {
+    ACCEPTS_PER_EVENT = 16,
+    ACCEPT_PAUSE_US = 100000,
+    GIVE_UP_SECONDS = 2,
+    FDS_PER_CLIENT = 6, /* socket, pidfd, pipe, eventfd, and two for regions on their way */
+    FDS_KEPT = 256,     /* for everything else */
+    CLIENTS_MIN = 16,
+};
+
+/* ---- Connections ---- */
+
+static void on_accept(int fd, short what, void *arg)
+{
+    (void)what;
+    struct controller *controller = arg;
+    for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
+        int socket = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (socket >= 0) {
+            client_open(controller, socket);
+            continue;
+        }
+        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+            /* Descriptors or memory are short: the connection stays in the queue, and the loop must not turn round it. */
+            const struct timeval pause = {.tv_usec = ACCEPT_PAUSE_US};
+            event_del(&controller->accept);
+            evtimer_add(&controller->accept_again, &pause);
+        }
+        return;
+    }
+}
+
+static void on_accept_again(int fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct controller *controller = arg;
+    if (!controller->stopping)
+        event_add(&controller->accept, NULL);
+}
+
+static void on_mail(int fd, short what, void *arg)
+{
+    (void)what;
+    struct controller *controller = arg;
+    for (uint32_t i = 0; i < controller->config.worker_count; i++) {
+        if (worker_fd(controller->config.workers[i]) == fd)
+            worker_collect(controller->config.workers[i], client_notice, controller);
+    }
+}
+
+/* ---- Shutdown ---- */
+
+static void break_loop(struct controller *controller, bool failed)
+{
+    controller->failed = failed;
+    event_base_loopbreak(controller->base);
+}
+
+void controller_client_gone(struct controller *controller)
+{
+    if (controller->stopping && controller->workers_to_stop == 0 && controller->clients == NULL)
+        break_loop(controller, false);
+}
+
+/* The workers have ended all flows and told peers and applications: the connections go last. */
+static void on_worker_shut_down(struct worker_message *command)
+{
+    struct controller *controller = command->user;
+    if (--controller->workers_to_stop > 0)
+        return;
+    struct client *client, *next;
+    DL_FOREACH_SAFE (controller->clients, client, next)
+        client_close(client, MACHNET_EENGINEGONE, "The engine ends.");
+    controller_client_gone(controller);
+}
+
+static void begin_shutdown(struct controller *controller)
+{
+    const struct timeval most = {.tv_sec = GIVE_UP_SECONDS};
+    controller->stopping = true;
+    event_del(&controller->accept);
+    evtimer_add(&controller->give_up, &most);
+    controller->workers_to_stop = controller->config.worker_count;
+    for (uint32_t i = 0; i < controller->config.worker_count; i++) {
+        controller->shutdown[i] =
+            (struct worker_message){.type = WORKER_SHUTDOWN, .user = controller, .done = on_worker_shut_down};
+        worker_post(controller->config.workers[i], &controller->shutdown[i]);
+    }
+}
+
+static void on_signal(int signal, short what, void *arg)
+{
+    (void)what;
+    struct controller *controller = arg;
+    if (controller->stopping) {
+        break_loop(controller, true);
+        return;
+    }
+    log_info("signal %d: ending", signal);
+    begin_shutdown(controller);
+}
+
+static void on_give_up(int fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    log_error("the workers did not end within %d seconds", GIVE_UP_SECONDS);
+    break_loop(arg, true);
+}
+
+/* ---- Beginning and end ---- */
+
+static uint32_t clients_that_fit(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur < FDS_KEPT + CLIENTS_MIN * FDS_PER_CLIENT)
+        return CLIENTS_MIN;
+    rlim_t clients = (files.rlim_cur - FDS_KEPT) / FDS_PER_CLIENT;
+    return clients < UINT32_MAX ? (uint32_t)clients : UINT32_MAX;
+}
+
+static bool assign_events(struct controller *controller)
+{
+    struct event_base *base = controller->base;
+    const struct controller_config *config = &controller->config;
+    event_assign(&controller->accept, base, config->socket, EV_READ | EV_PERSIST, on_accept, controller);
+    evtimer_assign(&controller->accept_again, base, on_accept_again, controller);
+    evtimer_assign(&controller->give_up, base, on_give_up, controller);
+    evsignal_assign(&controller->interrupt, base, SIGINT, on_signal, controller);
+    evsignal_assign(&controller->terminate, base, SIGTERM, on_signal, controller);
+    bool added = event_add(&controller->accept, NULL) == 0 && event_add(&controller->interrupt, NULL) == 0 &&
+                 event_add(&controller->terminate, NULL) == 0;
+    for (uint32_t i = 0; i < config->worker_count; i++) {
+        event_assign(&controller->mail[i], base, worker_fd(config->workers[i]), EV_READ | EV_PERSIST, on_mail,
+                     controller);
+        added = added && event_add(&controller->mail[i], NULL) == 0;
+    }
+    return added;
+}
+
+struct controller *controller_new(const struct controller_config *config)
+{
+    struct controller *controller = calloc(1, sizeof *controller);
+    if (controller == NULL)
+        return NULL;
+    controller->config = *config;
+    controller->start_ns = clock_now_ns();
+    controller->client_max = clients_that_fit();
+    controller->base = event_base_new();
+    controller->quota = quota_new(&config->quota);
+    controller->listeners = listeners_new();
+    controller->status = controller->base != NULL ? status_new(controller) : NULL;
+    if (controller->status == NULL || controller->quota == NULL || controller->listeners == NULL ||
+        !assign_events(controller)) {
+        controller_free(controller);
+        return NULL;
+    }
+    return controller;
+}
+
+int controller_run(struct controller *controller)
+{
+    int result = event_base_dispatch(controller->base);
+    return result < 0 || controller->failed ? -1 : 0;
+}
+
+/* What a client still waits for will not come: the workers are gone. */
+static void abandon(struct client *client)
+{
+    client_hold(client);
+    client->channel = NULL;
+    client_close(client, MACHNET_EENGINEGONE, "The engine ends.");
+    while (client->listeners != NULL)
+        listen_drop(client->listeners);
+    client->holds = 1;
+    client_let_go(client);
+}
+
+void controller_free(struct controller *controller)
+{
+    if (controller == NULL)
+        return;
+    struct client *client, *next;
+    DL_FOREACH_SAFE (controller->clients, client, next)
+        abandon(client);
+    status_free(controller->status);
+    listeners_free(controller->listeners);
+    quota_free(controller->quota);
+    if (controller->base != NULL)
+        event_base_free(controller->base);
+    free(controller);
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/* Which packet numbers have come, and the ACK frames that say so; ACK frames that came. */
+#include "flow/flow.h"
+
+#define ACK_DELAY_MIN MICROSECONDS(20)
+#define ACK_DELAY_MAX MICROSECONDS(900) /* the protocol's 1 ms, less what our own loop may take */
+#define ACK_DELAY_UNMEASURED MICROSECONDS(200)
+
+static bool seen(const struct receiver *rx, uint64_t number)
+{
+    return rx->seen[number % NUMBERS_TRACKED / 64] >> (number % 64) & 1;
+}
+
+static void mark(struct receiver *rx, uint64_t number)
+{
+    rx->seen[number % NUMBERS_TRACKED / 64] |= UINT64_C(1) << (number % 64);
+}
+
+static void unmark(struct receiver *rx, uint64_t number)
+{
+    rx->seen[number % NUMBERS_TRACKED / 64] &= ~(UINT64_C(1) << (number % 64));
+}
+
+bool number_is_new(const struct flow *flow, uint64_t number)
+{
+    const struct receiver *rx = &flow->rx;
+    if (number >= rx->next_number) {
+        return true;
+    }
+    return number + NUMBERS_TRACKED >= rx->next_number && !seen(rx, number);
+}
+
+static void advance(struct receiver *rx, uint64_t number)
+{
+    uint64_t from = rx->next_number;
+    if (number - from >= NUMBERS_TRACKED) {
+        from = number + 1 - NUMBERS_TRACKED;
+    }
+    for (uint64_t n = from; n < number; n++) {
+        unmark(rx, n);
+    }
+    rx->next_number = number + 1;
+}
+
+static uint64_t ack_delay(const struct flow *flow)
+{
+    uint64_t delay = flow->tx.srtt ? flow->tx.srtt / 4 : ACK_DELAY_UNMEASURED;
+    return min_u64(max_u64(delay, ACK_DELAY_MIN), ACK_DELAY_MAX);
+}
+
+void number_record(struct flow *flow, uint64_t number, bool eliciting, uint64_t now)
+{
+    struct receiver *rx = &flow->rx;
+    bool in_order = number == rx->next_number;
+    if (number >= rx->next_number) {
+        advance(rx, number);
+        rx->largest_time = now;
+    }
+    mark(rx, number);
+    if (!eliciting) {
+        return;
+    }
+    rx->unacknowledged++;
+    if (!in_order || rx->unacknowledged >= ACK_EVERY) {
+        rx->ack_now = true;
+    }
+    if (rx->ack_now) {
+        flow_activate(flow);
+    } else if (rx->ack_at == NEVER) {
+        rx->ack_at = now + ack_delay(flow);
+    }
+}
+
+/* The lowest number of the run of seen (or missing) ones that ends at `top`, not below `floor`. */
+static uint64_t run_begin(const struct receiver *rx, uint64_t top, uint64_t floor, bool of_seen)
+{
+    uint64_t n = top;
+    while (n > floor) {
+        uint64_t word = rx->seen[(n - 1) % NUMBERS_TRACKED / 64];
+        if (n % 64 == 0 && n - floor >= 64 && word == (of_seen ? UINT64_MAX : 0)) {
+            n -= 64;
+        } else if (seen(rx, n - 1) == of_seen) {
+            n--;
+        } else {
+            break;
+        }
+    }
+    return n;
+}
+
+void ack_frame(const struct flow *flow, struct wire_frame *frame, uint64_t now)
+{
+    const struct receiver *rx = &flow->rx;
+    uint64_t largest = rx->next_number - 1;
+    uint64_t floor = rx->next_number > NUMBERS_TRACKED ? rx->next_number - NUMBERS_TRACKED : 0;
+    uint64_t begin = run_begin(rx, largest, floor, true);
+    uint64_t held = now - rx->largest_time;
+
+    frame->type = WIRE_FRAME_ACK;
+    frame->ack.largest = (uint32_t)largest;
+    frame->ack.holding_ns = held < WIRE_HOLDING_UNKNOWN ? (uint32_t)held : WIRE_HOLDING_UNKNOWN;
+    frame->ack.messages = (uint32_t)rx->complete;
+    frame->ack.first = (uint16_t)(largest - begin);
+    frame->ack.count = 0;
+    while (begin > floor && frame->ack.count < WIRE_ACK_RANGES_MAX) {
+        uint64_t top = run_begin(rx, begin - 1, floor, false); /* the gap is [top, begin) */
+        if (top == floor) {
+            break;
+        }
+        uint64_t next = run_begin(rx, top - 1, floor, true);
+        frame->ack.ranges[frame->ack.count++] =
+            (struct wire_ack_range){.gap = (uint16_t)(begin - top), .length = (uint16_t)(top - next)};
+        begin = next;
+    }
+}
+
+void ack_sent(struct flow *flow)
+{
+    flow->rx.unacknowledged = 0;
+    flow->rx.ack_now = false;
+    flow->rx.ack_at = NEVER;
+}
+
+static void sample(struct sender *tx, uint64_t rtt)
+{
+    tx->latest_rtt = rtt;
+    if (tx->srtt == 0) {
+        tx->srtt = rtt;
+        tx->rttvar = rtt / 2;
+        return;
+    }
+    uint64_t deviation = rtt > tx->srtt ? rtt - tx->srtt : tx->srtt - rtt;
+    tx->rttvar = (3 * tx->rttvar + deviation) / 4;
+    tx->srtt = (7 * tx->srtt + rtt) / 8;
+}
+
+static void measure(struct flow *flow, const struct record *record, uint32_t holding_ns, uint64_t now)
+{
+    uint64_t rtt = now - record->time;
+    if (holding_ns != WIRE_HOLDING_UNKNOWN && holding_ns < rtt) {
+        rtt -= holding_ns;
+    }
+    sample(&flow->tx, max_u64(rtt, 1));
+}
+
+/* Acknowledges the packets [first, last] that are in flight; returns how many. */
+static uint32_t acknowledge_range(struct flow *flow, uint64_t first, uint64_t last)
+{
+    uint32_t count = 0;
+    for (uint64_t n = max_u64(first, flow->tx.records.base); n <= last; n++) {
+        if (RECORD(flow, n)->flags & RECORD_LIVE) {
+            record_acknowledge(flow, n);
+            count++;
+        }
+    }
+    return count;
+}
+
+/* Whether no range reaches below number 0. */
+static bool ranges_valid(const struct wire_frame *frame, uint64_t largest)
+{
+    uint64_t span = frame->ack.first;
+    for (uint32_t i = 0; i < frame->ack.count; i++) {
+        span += (uint64_t)frame->ack.ranges[i].gap + frame->ack.ranges[i].length;
+    }
+    return span <= largest;
+}
+
+static uint32_t acknowledge_all(struct flow *flow, const struct wire_frame *frame, uint64_t largest)
+{
+    uint64_t first = largest - frame->ack.first;
+    uint32_t count = acknowledge_range(flow, first, largest);
+    for (uint32_t i = 0; i < frame->ack.count && first > flow->tx.records.base; i++) {
+        uint64_t last = first - frame->ack.ranges[i].gap - 1;
+        first = last + 1 - frame->ack.ranges[i].length;
+        count += acknowledge_range(flow, first, last);
+    }
+    return count;
+}
+
+/* Every message below `low` is complete at the peer. Returns false if one of them was not even sent. */
+static bool complete_below(struct flow *flow, uint32_t low)
+{
+    struct sender *tx = &flow->tx;
+    uint64_t below = wire_expand32(low, tx->begun);
+    if (below > tx->begun) {
+        return false;
+    }
+    for (uint64_t n = tx->messages.base; n < below; n++) {
+        struct outgoing *message = OUTGOING(flow, n);
+        if (message->next != message->length) {
+            return false;
+        }
+        if (!message->done) {
+            send_complete(flow, message);
+        }
+    }
+    return true;
+}
+
+bool ack_receive(struct flow *flow, const struct wire_frame *frame, uint64_t now)
+{
+    struct sender *tx = &flow->tx;
+    if (tx->records.end == 0) {
+        return false;
+    }
+    uint64_t largest = wire_expand32(frame->ack.largest, tx->records.end - 1);
+    if (largest >= tx->records.end || !ranges_valid(frame, largest)) {
+        return false;
+    }
+    if (flow->state != FLOW_ENDED && !complete_below(flow, frame->ack.messages)) {
+        return false;
+    }
+    bool limited = tx->in_flight >= tx->congestion.window / 2;
+    if (deque_holds(&tx->records, largest) && (RECORD(flow, largest)->flags & RECORD_LIVE)) {
+        measure(flow, RECORD(flow, largest), frame->ack.holding_ns, now);
+    }
+    uint32_t count = acknowledge_all(flow, frame, largest);
+    if (count > 0) {
+        tx->largest_acknowledged = max_u64(tx->largest_acknowledged, largest + 1);
+        congestion_acknowledged(&tx->congestion, count, limited);
+        tx->backoff = 0;
+        flow_activate(flow);
+        loss_detect(flow, now);
+    }
+    records_trim(flow);
+    send_trim(flow);
+    return true;
+}

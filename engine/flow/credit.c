@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Credit for messages of up to 64 KiB: cut from the owner's receive budget so that what is promised finds room.
+ *
+ *   flow:  limit = what the peer may use in all; delivered, released = what the reader got, gave back; all cumulative charges
+ *          limit >= released + 64 KiB while the flow is open: the next message can always begin once the reader has read
+ *   owner: promised_bytes = sum over its flows of (limit - released)
+ *          and of what the readers of closed flows still hold
+ * A flow begins with 64 KiB; more comes with use, while no more than half of the budget is promised: so it covers the 64 KiB of
+ * budget / 128 KiB more flows. With flows beyond that a message may find no memory; its packet is then not acknowledged.
+ *   A settled flow has limit = delivered: it promises what the reader still holds.
+ */
+#include "flow/flow.h"
+
+enum { MESSAGES_MIN = 16, MESSAGES_MAX = 1024, BYTES_PER_MESSAGE = 256, WINDOW_MIN = LARGE_MESSAGE };
+
+static uint64_t window_bytes(const struct transport_owner *owner)
+{
+    uint64_t share = owner->receive_budget / (2 * max_u64(owner->flow_count, 1));
+    return max_u64(min_u64(share, owner->receive_budget / 4), WINDOW_MIN);
+}
+
+static uint64_t window_messages(uint64_t bytes)
+{
+    return min_u64(max_u64(bytes / BYTES_PER_MESSAGE, MESSAGES_MIN), MESSAGES_MAX);
+}
+
+static void raise_limits(struct flow *flow, uint64_t bytes)
+{
+    struct transport_owner *owner = flow->owner;
+    struct receiver *rx = &flow->rx;
+    uint64_t half = owner->receive_budget / 2;
+    uint64_t left = half > owner->promised_bytes ? half - owner->promised_bytes : 0;
+    uint64_t limit = min_u64(rx->released_bytes + bytes, rx->limit_bytes + left);
+    limit = max_u64(limit, rx->released_bytes + WINDOW_MIN);
+    if (limit > rx->limit_bytes) {
+        owner->promised_bytes += limit - rx->limit_bytes;
+        rx->limit_bytes = limit;
+    }
+    rx->limit_messages = max_u64(rx->limit_messages, rx->released_messages + window_messages(bytes));
+}
+
+void credit_init(struct flow *flow)
+{
+    struct receiver *rx = &flow->rx;
+    raise_limits(flow, WINDOW_MIN);
+    rx->told_bytes = rx->limit_bytes;
+    rx->told_messages = rx->limit_messages;
+}
+
+/* A CREDIT frame goes out when it is worth one, or lets a peer go on that is blocked. */
+static void tell(struct flow *flow, uint64_t bytes)
+{
+    struct receiver *rx = &flow->rx;
+    uint64_t more_bytes = rx->limit_bytes - rx->told_bytes;
+    uint64_t more_messages = rx->limit_messages - rx->told_messages;
+    bool worth = more_bytes >= bytes / 4 || more_messages >= window_messages(bytes) / 4;
+    bool frees = rx->blocked && rx->limit_bytes >= rx->blocked_bytes && rx->limit_messages > rx->blocked_message;
+    rx->blocked &= !frees; /* one that is not freed now stays blocked, and does not say so again */
+    if (worth || (frees && more_bytes + more_messages > 0)) {
+        flow->credit_wanted = true;
+        flow_activate(flow);
+    }
+}
+
+static void update(struct flow *flow)
+{
+    if (flow->owner && !flow->settled && (flow->state == FLOW_OPEN || flow->state == FLOW_CLOSING)) {
+        uint64_t bytes = window_bytes(flow->owner);
+        raise_limits(flow, bytes);
+        tell(flow, bytes);
+    }
+}
+
+void credit_release(struct flow *flow, uint32_t length)
+{
+    uint32_t charge = flow_charge(length);
+    flow->rx.released_bytes += charge;
+    flow->rx.released_messages++;
+    flow->owner->promised_bytes -= charge;
+    update(flow);
+}
+
+/* What the reader still holds goes back to the owner's accounts alone, but must not keep the peer's last messages from coming. */
+void credit_reader_gone(struct flow *flow)
+{
+    flow->rx.released_bytes = flow->rx.delivered_bytes;
+    flow->rx.released_messages = flow->rx.messages.base;
+    update(flow);
+}
+
+void credit_blocked(struct flow *flow, uint64_t bytes, uint64_t message)
+{
+    flow->rx.blocked = true;
+    flow->rx.blocked_bytes = bytes;
+    flow->rx.blocked_message = message;
+    update(flow);
+}
+
+void credit_settle(struct flow *flow)
+{
+    struct receiver *rx = &flow->rx;
+    if (!flow->settled) {
+        flow->settled = true;
+        flow->owner->promised_bytes -= rx->limit_bytes - rx->delivered_bytes;
+        rx->limit_bytes = rx->delivered_bytes;
+    }
+}
+
+void transport_released(struct transport *transport, struct flow *flow, uint32_t length, uint64_t now)
+{
+    if (length > LARGE_MESSAGE) {
+        flow->rx.large_lent -= length;
+    }
+    grant_released(flow, length);
+    credit_release(flow, length);
+    grant_run(transport, flow->owner, now);
+    transport_reap(transport);
+}
+
+void transport_released_orphan(struct transport *transport, struct transport_owner *owner, uint32_t length)
+{
+    (void)transport;
+    owner->promised_bytes -= flow_charge(length);
+    owner->granted_bytes -= length > LARGE_MESSAGE ? length : 0;
+}

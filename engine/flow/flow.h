@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of this folder offer to one another. Nobody else includes it: see transport.h. */
+#ifndef MACHNET_ENGINE_FLOW_FLOW_H
+#define MACHNET_ENGINE_FLOW_FLOW_H
+
+#include "flow/state.h"
+
+/* ---- table.c: flows and their timers ---- */
+
+/* A flow with a cid and a timer; NULL if there are too many or memory is short (*status). */
+struct flow *flow_new(struct transport *transport, struct transport_owner *owner, const struct transport_path *path,
+                      enum transport_status *status, uint64_t now);
+struct flow *flow_find(const struct transport *transport, uint64_t cid);
+/* The peer's cid has become known; returns false if memory is short. */
+bool flow_hash(struct flow *flow, uint64_t remote_cid);
+struct flow *flow_find_remote(const struct transport *transport, const struct endpoint *remote, uint64_t remote_cid);
+/* The flow may have something to transmit. */
+void flow_activate(struct flow *flow);
+/* A deadline of the flow may have come nearer. */
+void flow_timer(struct flow *flow);
+/* The flow is GONE, or its owner is through with it: freed at the end of this call from outside, if both. */
+void flow_settle(struct flow *flow);
+/* Frees the flows that flow_settle found: the last thing that each call from outside does. */
+void transport_reap(struct transport *transport);
+/* A number that outsiders cannot predict. */
+uint64_t transport_random(struct transport *transport);
+
+/* ---- reply.c: packets that belong to no flow ---- */
+
+/* A place for a packet of up to REPLY_BYTES_MAX bytes that goes back where `path` came from, or NULL: then it is left out. */
+struct reply *reply_new(struct transport *transport, const struct transport_path *path);
+void reply_reset(struct transport *transport, const struct transport_path *path, const struct wire_header *header,
+                 uint64_t now);
+void reply_version(struct transport *transport, const struct transport_path *path, const uint8_t *packet, size_t length,
+                   const struct wire_header *header);
+void reply_refuse(struct transport *transport, const struct transport_path *path, const struct wire_header *init,
+                  uint64_t client_cid, uint64_t nonce, uint16_t reason);
+void reply_retry(struct transport *transport, const struct transport_path *path, const struct wire_header *init,
+                 const struct wire_handshake *handshake, uint64_t now);
+/* Whether the INIT carries a cookie of ours. */
+bool cookie_valid(const struct transport *transport, const struct transport_path *path,
+                  const struct wire_handshake *handshake, uint64_t now);
+size_t reply_transmit(struct transport *transport, uint8_t *buffer, struct transport_path *path);
+
+/* ---- handshake.c ---- */
+
+size_t handshake_transmit(struct flow *flow, uint8_t *buffer, size_t capacity, uint64_t now);
+void handshake_init(struct transport *transport, const struct transport_path *path, const struct wire_header *header,
+                    const struct wire_handshake *handshake, uint64_t now);
+void handshake_answer(struct transport *transport, const struct transport_path *path, const struct wire_header *header,
+                      const struct wire_handshake *handshake, uint64_t now);
+void handshake_timeout(struct flow *flow, uint64_t now);
+/* The first valid FLOW packet of a half-open flow has come. */
+void handshake_confirmed(struct flow *flow, uint64_t now);
+
+/* ---- listener.c ---- */
+
+const struct listener *listener_find(const struct transport *transport, const struct endpoint *local);
+void listeners_drop(struct transport *transport, const struct transport_owner *owner);
+
+/* ---- peer.c ---- */
+
+struct peer *peer_find(const struct transport *transport, const struct endpoint *remote);
+/* Joins a flow to the peer of its path; returns false if memory is short. */
+bool peer_join(struct flow *flow, uint64_t now);
+void peer_leave(struct flow *flow);
+void peer_heard(struct peer *peer, uint64_t now);
+/* The epoch of a peer is proven; flows of other epochs end. */
+void peer_believe(struct transport *transport, struct peer *peer, uint64_t epoch, uint64_t now);
+/* An INIT claims an epoch. */
+void peer_claimed(struct transport *transport, const struct transport_path *path, uint64_t epoch, uint64_t now);
+void peer_probe(struct transport *transport, const struct transport_path *path, const struct wire_probe *probe);
+void peer_probe_reply(struct transport *transport, const struct transport_path *path, const struct wire_probe *probe,
+                      uint64_t now);
+void peer_timeout(struct transport *transport, struct peer *peer, uint64_t now);
+/* The longest payload for a flow with these limits. */
+uint32_t peer_max_payload(const struct peer *peer, const struct transport_path *path, uint32_t peer_limit);
+
+/* ---- packet.c: FLOW packets out ---- */
+
+/* Builds the flow's next packet; returns its length, or 0 if there is nothing to send. */
+size_t send_transmit(struct flow *flow, uint8_t *buffer, uint64_t now);
+
+/* ---- send.c: messages to send ---- */
+
+/* All messages have been sent once. */
+bool send_drained(const struct flow *flow);
+/* Gives up all messages: tells `sent` if there is an owner. */
+void send_fail(struct flow *flow, enum transport_status status);
+/* A message is held by the peer: tells `sent`. */
+void send_complete(struct flow *flow, struct outgoing *message);
+/* Drops what is complete at the front. */
+void send_trim(struct flow *flow);
+/* Frames from the peer; false: it broke the protocol. */
+bool send_credit(struct flow *flow, uint64_t bytes, uint32_t messages);
+bool send_grant(struct flow *flow, uint32_t message, uint32_t bytes);
+
+/* ---- records.c: packets in flight ---- */
+
+/* Makes room for the record of one more packet; false: memory is short. */
+bool records_reserve(struct flow *flow);
+/* The packet in flight is lost: its content is queued again. Returns false, and does nothing, if memory is short. */
+bool record_lose(struct flow *flow, uint64_t number);
+void record_acknowledge(struct flow *flow, uint64_t number);
+/* Drops the records at the front that are not in flight any more. */
+void records_trim(struct flow *flow);
+void records_free(struct flow *flow);
+/* How long after the last packet without an answer the peer is asked again, without backoff; ns. */
+uint64_t probe_timeout(const struct flow *flow);
+/* When that is due; NEVER if nothing is in flight. */
+uint64_t probe_at(const struct flow *flow);
+/* Declares packets lost by what has been acknowledged. */
+void loss_detect(struct flow *flow, uint64_t now);
+void loss_timeout(struct flow *flow, uint64_t now);
+
+/* ---- ack.c: packet numbers received, ACK frames out and in ---- */
+
+/* False: it has come before, or so long ago that it counts as come. */
+bool number_is_new(const struct flow *flow, uint64_t number);
+void number_record(struct flow *flow, uint64_t number, bool eliciting, uint64_t now);
+void ack_frame(const struct flow *flow, struct wire_frame *frame, uint64_t now);
+void ack_sent(struct flow *flow);
+/* Returns false if the peer broke the protocol. */
+bool ack_receive(struct flow *flow, const struct wire_frame *frame, uint64_t now);
+
+/* ---- receive.c: FLOW packets in ---- */
+
+void flow_receive(struct flow *flow, const struct wire_header *header, const uint8_t *body, size_t length,
+                  uint64_t now);
+
+/* ---- incoming.c: messages being assembled ---- */
+
+enum placement {
+    PLACED,
+    NOT_PLACED, /* no room now: the packet must come again */
+    VIOLATION,
+};
+enum placement incoming_place(struct flow *flow, const struct wire_frame *frame, uint64_t now);
+/* Gives back what an entry holds. */
+void incoming_free(struct flow *flow, struct incoming *message);
+/* Drops what cannot be delivered any more: messages that are not complete, and all behind the first of them. */
+void incoming_trim(struct flow *flow);
+/* The reader is gone: messages are acknowledged but not kept from now on. */
+void incoming_discard(struct flow *flow);
+/* Gives back all that is not delivered. */
+void incoming_drop_all(struct flow *flow);
+
+/* ---- ranges.c ---- */
+
+/* Adds [start, end) to what has come of the message; false: too many gaps, or memory is short; then nothing is changed. */
+bool ranges_add(struct pool *pool, struct incoming *message, uint32_t start, uint32_t end);
+void ranges_free(struct pool *pool, struct incoming *message);
+
+/* ---- deliver.c ---- */
+
+/* Calls what is owed to the owner, in order, as far as there is room. */
+void flow_deliver(struct flow *flow, uint64_t now);
+
+/* ---- credit.c ---- */
+
+void credit_init(struct flow *flow);
+/* A message of `length` bytes needs no memory any more. */
+void credit_release(struct flow *flow, uint32_t length);
+/* The application has closed: what its reader holds is not given back to the flow any more. */
+void credit_reader_gone(struct flow *flow);
+/* The peer says that it is blocked. */
+void credit_blocked(struct flow *flow, uint64_t bytes, uint64_t message);
+/* No credit will be given any more, nothing will be delivered: takes back the promise of what was not used. */
+void credit_settle(struct flow *flow);
+
+/* ---- grant.c ---- */
+
+/* A large message has come: it waits for its extent. */
+void grant_wait(struct flow *flow, uint64_t number, uint64_t now);
+/* Serves waiting flows of the owner in turn. */
+void grant_run(struct transport *transport, struct transport_owner *owner, uint64_t now);
+/* Nothing of the flow waits any more. */
+void grant_leave(struct flow *flow);
+void grant_stalled(struct flow *flow, uint64_t now);
+/* A large extent was given back. */
+void grant_released(struct flow *flow, uint32_t length);
+
+/* ---- close.c ---- */
+
+/* The flow has ended: messages not sent fail, what is complete is still delivered, then `ended`. Does nothing the second time. */
+void flow_end(struct flow *flow, enum transport_status status, uint64_t now);
+/* The same, and tells the peer with RESET frames. */
+void flow_abort(struct flow *flow, enum transport_status status, uint16_t reason, uint64_t now);
+/* The network forgets the flow. */
+void flow_forget(struct flow *flow);
+/* Something that a close waits for may have happened. */
+void close_progress(struct flow *flow, uint64_t now);
+void close_timeout(struct flow *flow, uint64_t now);
+/* A RESET packet with its proof has come. */
+void close_reset_packet(struct flow *flow, uint64_t now);
+
+#endif /* MACHNET_ENGINE_FLOW_FLOW_H */

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT */
+/* FLOW packets out: which frames go into the next one. */
+#include "flow/flow.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum {
+    SPLIT_MIN = 256 /* a message that fits into one packet is not split for less room than this */
+};
+
+struct packet {
+    uint8_t *bytes;
+    size_t used, limit; /* without the trailer */
+    uint64_t first_piece;
+    uint32_t piece_count;
+    uint16_t flags; /* enum record_flag */
+    bool eliciting;
+    bool more;  /* something was left out because the packet is full */
+    bool again; /* holds what was sent before */
+};
+
+static bool add_frame(struct packet *packet, const struct wire_frame *frame)
+{
+    size_t length = wire_frame_encode(packet->bytes + packet->used, packet->limit - packet->used, frame);
+    packet->used += length;
+    packet->more |= length == 0;
+    return length > 0;
+}
+
+/* Adds a frame that elicits an ACK. */
+static bool add_control(struct packet *packet, const struct wire_frame *frame, uint16_t flag)
+{
+    if (!add_frame(packet, frame)) {
+        return false;
+    }
+    packet->flags |= flag;
+    packet->eliciting = true;
+    return true;
+}
+
+static void add_ack(struct flow *flow, struct packet *packet, uint64_t now)
+{
+    struct wire_frame frame;
+    if ((!flow->rx.ack_now && flow->rx.unacknowledged == 0) || flow->rx.next_number == 0) {
+        return;
+    }
+    ack_frame(flow, &frame, now);
+    if (add_frame(packet, &frame)) {
+        ack_sent(flow);
+    }
+}
+
+static void add_grants(struct flow *flow, struct packet *packet)
+{
+    struct receiver *rx = &flow->rx;
+    for (uint64_t n = rx->messages.base; n < rx->messages.end && rx->grants_owed > 0; n++) {
+        struct incoming *message = INCOMING(flow, n);
+        if (!message->grant_owed) {
+            continue;
+        }
+        struct wire_frame frame = {.type = WIRE_FRAME_GRANT,
+                                   .grant = {.message = (uint32_t)n, .bytes = message->total}};
+        if (!add_control(packet, &frame, RECORD_GRANT)) {
+            return;
+        }
+        message->grant_owed = false;
+        message->grant_packet = flow->tx.records.end;
+        rx->grants_owed--;
+    }
+}
+
+static void add_controls(struct flow *flow, struct packet *packet)
+{
+    if (flow->reset_wanted) {
+        struct wire_frame frame = {.type = WIRE_FRAME_RESET, .reset = {.reason = flow->reset_reason}};
+        if (add_control(packet, &frame, RECORD_RESET)) {
+            flow->reset_wanted = false;
+        }
+    }
+    if (flow->state == FLOW_ENDED) {
+        return;
+    }
+    if (flow->credit_wanted) {
+        struct wire_frame frame = {
+            .type = WIRE_FRAME_CREDIT,
+            .credit = {.messages = (uint32_t)flow->rx.limit_messages, .bytes = flow->rx.limit_bytes}};
+        if (add_control(packet, &frame, RECORD_CREDIT)) {
+            flow->credit_wanted = false;
+            flow->rx.told_bytes = flow->rx.limit_bytes;
+            flow->rx.told_messages = flow->rx.limit_messages;
+        }
+    }
+    add_grants(flow, packet);
+}
+
+static void add_fin(struct flow *flow, struct packet *packet)
+{
+    if (!flow->fin_wanted || !send_drained(flow)) {
+        return;
+    }
+    struct wire_frame frame = {.type = WIRE_FRAME_FIN,
+                               .fin = {.messages = (uint32_t)flow->tx.begun, .reason = flow->fin_reason}};
+    if (add_control(packet, &frame, RECORD_FIN)) {
+        flow->fin_wanted = false;
+        flow->fin_sent = true;
+    }
+}
+
+/* How many of the `wanted` bytes at `offset` go into the packet; -1: none, the packet is full. */
+static int64_t fit(const struct packet *packet, const struct outgoing *message, uint32_t offset, uint32_t wanted)
+{
+    size_t room = packet->limit - packet->used;
+    size_t tag = offset == 0 && message->tag != 0 ? WIRE_TAG_BYTES : 0;
+    size_t whole = WIRE_DATA_BYTES + tag;
+    size_t fragment = whole + WIRE_FRAGMENT_BYTES;
+    bool is_whole = offset == 0 && wanted == message->length;
+
+    if (is_whole && whole + wanted <= room) {
+        return wanted;
+    }
+    if (!is_whole && fragment + wanted <= room) {
+        return wanted;
+    }
+    bool fits_alone = fragment + wanted <= packet->limit - WIRE_HEADER_BYTES;
+    if (room <= fragment || (packet->piece_count > 0 && fits_alone && room < SPLIT_MIN)) {
+        return -1;
+    }
+    return (int64_t)(room - fragment < wanted ? room - fragment : wanted);
+}
+
+static bool emit(struct flow *flow, struct packet *packet, uint64_t number, uint32_t offset, uint32_t length)
+{
+    struct deque *pieces = &flow->tx.pieces;
+    const struct outgoing *message = OUTGOING(flow, number);
+    bool whole = length == message->length;
+    bool tagged = offset == 0 && message->tag != 0;
+
+    if (deque_count(pieces) >= PIECES_MAX || !deque_reserve(pieces, &flow->transport->pool, 1, sizeof(struct piece))) {
+        return false;
+    }
+    struct wire_frame frame; /* not cleared: it is large, and this is the path of every message */
+    frame.type = (uint8_t)(WIRE_FRAME_DATA | (whole ? 0 : WIRE_DATA_FRAGMENT) | (tagged ? WIRE_DATA_TAG : 0));
+    frame.data.payload = NULL;
+    frame.data.tag = message->tag;
+    frame.data.message = (uint32_t)number;
+    frame.data.length = length;
+    frame.data.total = message->length;
+    frame.data.offset = offset;
+    if (!add_control(packet, &frame, 0)) {
+        return false;
+    }
+    if (length > 0) {
+        memcpy(packet->bytes + packet->used, message->data + offset, length);
+        packet->used += length;
+    }
+    *(struct piece *)deque_push(pieces, sizeof(struct piece)) =
+        (struct piece){.message = (uint32_t)number, .offset = offset, .length = length};
+    packet->piece_count++;
+    return true;
+}
+
+/* What was lost comes first: the receiver waits for it. */
+static void add_again(struct flow *flow, struct packet *packet)
+{
+    struct sender *tx = &flow->tx;
+    while (deque_count(&tx->again) > 0) {
+        struct piece *piece = deque_at(&tx->again, tx->again.base, sizeof *piece);
+        uint64_t number = number_from(tx->messages.base, piece->message);
+        if (deque_holds(&tx->messages, number) && !OUTGOING(flow, number)->done) {
+            int64_t length = fit(packet, OUTGOING(flow, number), piece->offset, piece->length);
+            if (length < 0 || !emit(flow, packet, number, piece->offset, (uint32_t)length)) {
+                packet->more = true;
+                return;
+            }
+            packet->again = true;
+            piece->offset += (uint32_t)length;
+            piece->length -= (uint32_t)length;
+            if (piece->length > 0) {
+                packet->more = true;
+                return;
+            }
+        }
+        tx->again.base++;
+    }
+}
+
+/* Large messages whose grant has come, the oldest first. */
+static void add_held(struct flow *flow, struct packet *packet)
+{
+    struct sender *tx = &flow->tx;
+    while (tx->held_count > 0) {
+        uint64_t number = number_from(tx->messages.base, tx->held_first);
+        struct outgoing *message = OUTGOING(flow, number);
+        if (message->next < message->granted) {
+            int64_t length = fit(packet, message, message->next, message->granted - message->next);
+            if (length < 0 || !emit(flow, packet, number, message->next, (uint32_t)length)) {
+                packet->more = true;
+                return;
+            }
+            message->next += (uint32_t)length;
+        }
+        if (message->next < message->length) {
+            packet->more |= message->next < message->granted;
+            return;
+        }
+        tx->held_first = message->held_next;
+        tx->held_count--;
+    }
+}
+
+static void hold(struct sender *tx, struct flow *flow, uint64_t number)
+{
+    if (tx->held_count++ == 0) {
+        tx->held_first = (uint32_t)number;
+    } else {
+        OUTGOING(flow, number_from(tx->messages.base, tx->held_last))->held_next = (uint32_t)number;
+    }
+    tx->held_last = (uint32_t)number;
+}
+
+/* Whether credit allows the message `next` to begin; asks for more if not. */
+static bool may_begin(struct flow *flow, const struct outgoing *message)
+{
+    struct sender *tx = &flow->tx;
+    uint64_t charged = tx->charged + flow_charge(message->length);
+    if (charged <= tx->credit_bytes && tx->next < tx->credit_messages) {
+        return true;
+    }
+    flow->blocked_wanted = tx->blocked_told != charged;
+    return false;
+}
+
+static void add_new(struct flow *flow, struct packet *packet)
+{
+    struct sender *tx = &flow->tx;
+    while (tx->next < tx->messages.end) {
+        struct outgoing *message = OUTGOING(flow, tx->next);
+        if (tx->begun == tx->next && !may_begin(flow, message)) {
+            return;
+        }
+        int64_t length = fit(packet, message, message->next, message->length - message->next);
+        if (length < 0 || !emit(flow, packet, tx->next, message->next, (uint32_t)length)) {
+            packet->more = true;
+            return;
+        }
+        if (tx->begun == tx->next) {
+            tx->begun++;
+            tx->charged += flow_charge(message->length);
+        }
+        message->next += (uint32_t)length;
+        if (message->next < message->length && message->length <= LARGE_MESSAGE) {
+            packet->more = true;
+            return;
+        }
+        if (message->next < message->length) {
+            hold(tx, flow, tx->next);
+        }
+        tx->next++;
+    }
+}
+
+static void add_blocked(struct flow *flow, struct packet *packet)
+{
+    struct sender *tx = &flow->tx;
+    if (!flow->blocked_wanted) {
+        return;
+    }
+    flow->blocked_wanted = false;
+    if (tx->next == tx->messages.end || tx->begun != tx->next) {
+        return;
+    }
+    uint64_t charged = tx->charged + flow_charge(OUTGOING(flow, tx->next)->length);
+    struct wire_frame frame = {.type = WIRE_FRAME_BLOCKED,
+                               .blocked = {.bytes = charged, .message = (uint32_t)tx->next}};
+    if (add_control(packet, &frame, RECORD_BLOCKED)) {
+        tx->blocked_told = charged;
+    }
+}
+
+static void add_data(struct flow *flow, struct packet *packet)
+{
+    struct sender *tx = &flow->tx;
+    if (flow->state == FLOW_ENDED || (tx->in_flight >= tx->congestion.window && !tx->probe)) {
+        return;
+    }
+    add_again(flow, packet);
+    if (!packet->more) {
+        add_held(flow, packet);
+    }
+    if (!packet->more) {
+        add_new(flow, packet);
+    }
+    add_blocked(flow, packet);
+}
+
+/* Padding makes full packets of a burst equally long, so that the kernel or the NIC can cut them from one buffer. */
+static void pad(struct packet *packet)
+{
+    size_t left = packet->limit - packet->used;
+    if (packet->more && packet->piece_count > 0 && left < SPLIT_MIN) {
+        memset(packet->bytes + packet->used, WIRE_FRAME_PADDING, left);
+        packet->used += left;
+    }
+}
+
+static size_t finish(struct flow *flow, struct packet *packet, uint64_t now)
+{
+    struct sender *tx = &flow->tx;
+    struct wire_header header = {
+        .version = WIRE_VERSION, .type = WIRE_FLOW, .packet_number = tx->records.end, .dcid = flow->remote.cid};
+    struct record *record = deque_push(&tx->records, sizeof *record);
+    *record = (struct record){.time = now,
+                              .first_piece = packet->first_piece,
+                              .piece_count = (uint16_t)packet->piece_count,
+                              .flags = packet->flags};
+    if (packet->eliciting) {
+        record->flags |= RECORD_LIVE;
+        tx->in_flight++;
+        tx->probe_from = now;
+        tx->probe = false;
+    }
+    if (packet->again) {
+        flow->packets_retransmitted++;
+        flow->transport->counters.packets_retransmitted++;
+    }
+    if (tx->in_flight == 0) {
+        records_trim(flow);
+    }
+    wire_header_encode(packet->bytes, &header);
+    return wire_packet_seal(packet->bytes, packet->used);
+}
+
+size_t send_transmit(struct flow *flow, uint8_t *buffer, uint64_t now)
+{
+    struct sender *tx = &flow->tx;
+    if (tx->records.end >= WIRE_PACKET_NUMBER_MAX || !records_reserve(flow)) {
+        flow_abort(flow, TRANSPORT_NO_MEMORY, WIRE_REASON_NO_SPACE, now);
+        flow_forget(flow);
+        return 0;
+    }
+    struct packet packet = {.bytes = buffer,
+                            .used = WIRE_HEADER_BYTES,
+                            .limit = tx->max_payload - WIRE_TRAILER_RESERVED,
+                            .first_piece = tx->pieces.end};
+    add_ack(flow, &packet, now);
+    add_controls(flow, &packet);
+    add_data(flow, &packet);
+    add_fin(flow, &packet);
+    if (tx->probe && !packet.eliciting) {
+        struct wire_frame ping = {.type = WIRE_FRAME_PING};
+        add_control(&packet, &ping, 0);
+    }
+    if (packet.used == WIRE_HEADER_BYTES) {
+        records_trim(flow);
+        return 0;
+    }
+    pad(&packet);
+    return finish(flow, &packet, now);
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/* Other engines: whether they live, and whether they are still who they were (PROTOCOL.md, section 8). */
+#include "flow/flow.h"
+
+#include <stdlib.h>
+
+enum {
+    UNANSWERED_MIN = 3 /* nobody is dead before: our own engine may have been asleep */
+};
+
+#define CLAIM_INTERVAL MILLISECONDS(100)
+
+static unsigned hash_endpoint(const struct transport *transport, const struct endpoint *remote)
+{
+    return (unsigned)siphash(&transport->key, remote, sizeof *remote);
+}
+
+_Static_assert(sizeof(struct endpoint) == 18, "hashed as bytes: no padding");
+
+struct peer *peer_find(const struct transport *transport, const struct endpoint *remote)
+{
+    struct peer *peer;
+    HASH_FIND_BYHASHVALUE(hh, transport->peers, remote, sizeof *remote, hash_endpoint(transport, remote), peer);
+    return peer;
+}
+
+static void peer_free(struct transport *transport, struct peer *peer)
+{
+    HASH_DEL(transport->peers, peer);
+    heap_remove(&transport->heap, &peer->timer);
+    free(peer);
+}
+
+static struct peer *peer_new(struct transport *transport, const struct transport_path *path, uint64_t now)
+{
+    struct peer *peer = calloc(1, sizeof *peer);
+    if (!peer) {
+        return NULL;
+    }
+    peer->remote = path->remote;
+    peer->heard = now;
+    peer->max_payload = WIRE_PACKET_MAX;
+    if (!heap_add(&transport->heap, &peer->timer, TIMER_PEER)) {
+        free(peer);
+        return NULL;
+    }
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, transport->peers, &peer->remote, sizeof peer->remote,
+                                hash_endpoint(transport, &peer->remote), peer);
+    if (!peer->hh.tbl) {
+        heap_remove(&transport->heap, &peer->timer);
+        free(peer);
+        return NULL;
+    }
+    return peer;
+}
+
+bool peer_join(struct flow *flow, uint64_t now)
+{
+    struct transport *transport = flow->transport;
+    struct peer *peer = peer_find(transport, &flow->path.remote);
+    if (!peer) {
+        peer = peer_new(transport, &flow->path, now);
+    }
+    if (!peer) {
+        return false;
+    }
+    peer->path = flow->path;
+    peer->flow_count++;
+    flow->peer = peer;
+    DL_APPEND2(peer->flows, flow, peer_prev, peer_next);
+    return true;
+}
+
+static void peer_release(struct transport *transport, struct peer *peer)
+{
+    if (--peer->flow_count == 0) {
+        peer_free(transport, peer);
+    }
+}
+
+void peer_leave(struct flow *flow)
+{
+    struct peer *peer = flow->peer;
+    if (!peer) {
+        return;
+    }
+    DL_DELETE2(peer->flows, flow, peer_prev, peer_next);
+    flow->peer = NULL;
+    peer_release(flow->transport, peer);
+}
+
+uint32_t peer_max_payload(const struct peer *peer, const struct transport_path *path, uint32_t peer_limit)
+{
+    uint64_t limit = min_u64(min_u64(peer->max_payload, path->max_udp_payload), min_u64(peer_limit, WIRE_PACKET_MAX));
+    return (uint32_t)max_u64(limit, WIRE_PAYLOAD_MIN_MTU);
+}
+
+static uint64_t probe_interval(const struct transport *transport)
+{
+    return max_u64(min_u64(transport->config.probe_ns, transport->config.dead_peer_ns / 4), MILLISECONDS(1));
+}
+
+void peer_heard(struct peer *peer, uint64_t now)
+{
+    peer->heard = now;
+    peer->unanswered = 0;
+}
+
+/* Ends the peer's established flows, all or those of another epoch than the one believed. */
+static void end_flows(struct transport *transport, struct peer *peer, bool all, enum transport_status status,
+                      uint64_t now)
+{
+    struct flow *flow, *next;
+    peer->flow_count++;
+    DL_FOREACH_SAFE2(peer->flows, flow, next, peer_next)
+    {
+        if (flow_on_network(flow) && (all || flow->peer_epoch != peer->epoch)) {
+            flow_end(flow, status, now);
+            flow_forget(flow);
+        }
+    }
+    peer_release(transport, peer);
+}
+
+void peer_believe(struct transport *transport, struct peer *peer, uint64_t epoch, uint64_t now)
+{
+    bool changed = peer->known && peer->epoch != epoch;
+    peer_heard(peer, now);
+    peer->known = true;
+    peer->epoch = epoch;
+    peer->probing = false; /* an answer that is under way speaks of the time before this handshake */
+    if (peer->timer.at == NEVER) {
+        heap_set(&transport->heap, &peer->timer, now + probe_interval(transport));
+    }
+    if (changed) {
+        transport->counters.peers_restarted++;
+        end_flows(transport, peer, false, TRANSPORT_PEER_RESTARTED, now);
+    }
+}
+
+static void send_probe(struct transport *transport, struct peer *peer, uint64_t now)
+{
+    struct reply *reply = reply_new(transport, &peer->path);
+    if (!peer->probing) {
+        peer->probing = true;
+        peer->nonce = transport_random(transport);
+    }
+    peer->probed = now;
+    if (reply) {
+        struct wire_probe probe = {.nonce = peer->nonce, .epoch = peer->epoch};
+        reply->length = (uint16_t)wire_probe_encode(reply->bytes, WIRE_PROBE, &probe);
+    }
+}
+
+void peer_claimed(struct transport *transport, const struct transport_path *path, uint64_t epoch, uint64_t now)
+{
+    struct peer *peer = peer_find(transport, &path->remote);
+    if (peer && peer->known && peer->epoch != epoch && (!peer->probing || now - peer->probed >= CLAIM_INTERVAL)) {
+        send_probe(transport, peer, now);
+    }
+}
+
+void peer_probe(struct transport *transport, const struct transport_path *path, const struct wire_probe *probe)
+{
+    struct reply *reply = reply_new(transport, path);
+    if (reply) {
+        struct wire_probe answer = {.nonce = probe->nonce, .result = WIRE_PROBE_SAME_EPOCH};
+        if (probe->epoch != transport->config.epoch) {
+            answer.result = WIRE_PROBE_OTHER_EPOCH;
+        } else if (!peer_find(transport, &path->remote)) {
+            answer.result = WIRE_PROBE_NO_FLOWS;
+        }
+        reply->length = (uint16_t)wire_probe_encode(reply->bytes, WIRE_PROBE_REPLY, &answer);
+    }
+}
+
+void peer_probe_reply(struct transport *transport, const struct transport_path *path, const struct wire_probe *probe,
+                      uint64_t now)
+{
+    struct peer *peer = peer_find(transport, &path->remote);
+    if (!peer || !peer->probing || peer->nonce != probe->nonce) {
+        return;
+    }
+    peer->probing = false;
+    peer_heard(peer, now);
+    if (probe->result == WIRE_PROBE_OTHER_EPOCH) {
+        peer->known = false;
+        transport->counters.peers_restarted++;
+        /* Those of the new epoch, if there are any, confirm themselves with their handshake. */
+        end_flows(transport, peer, true, TRANSPORT_PEER_RESTARTED, now);
+    } else if (probe->result == WIRE_PROBE_NO_FLOWS) {
+        end_flows(transport, peer, true, TRANSPORT_RESET, now);
+    }
+}
+
+void peer_timeout(struct transport *transport, struct peer *peer, uint64_t now)
+{
+    uint64_t interval = probe_interval(transport);
+    uint64_t dead_at = peer->heard + transport->config.dead_peer_ns;
+    if (!peer->known) {
+        heap_set(&transport->heap, &peer->timer, NEVER);
+        return;
+    }
+    if (now >= dead_at && peer->unanswered >= UNANSWERED_MIN) {
+        peer->known = false;
+        heap_set(&transport->heap, &peer->timer, NEVER);
+        transport->counters.peers_dead++;
+        end_flows(transport, peer, true, TRANSPORT_PEER_DEAD, now);
+        return;
+    }
+    if (now < peer->heard + interval) {
+        heap_set(&transport->heap, &peer->timer, peer->heard + interval);
+        return;
+    }
+    peer->unanswered++;
+    send_probe(transport, peer, now);
+    uint64_t next = now + interval / 5;
+    if (peer->unanswered >= UNANSWERED_MIN && dead_at > now) {
+        next = min_u64(next, dead_at);
+    }
+    heap_set(&transport->heap, &peer->timer, next);
+}

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/* The insides of a transport and its flows: what is kept, and what always holds. For the files of this folder alone. */
+#ifndef MACHNET_ENGINE_FLOW_STATE_H
+#define MACHNET_ENGINE_FLOW_STATE_H
+
+#include <uthash.h>
+#include <utlist.h>
+
+#include "base/deque.h"
+#include "base/heap.h"
+#include "base/pool.h"
+#include "base/prng.h"
+#include "base/siphash.h"
+#include "flow/congestion.h"
+#include "flow/transport.h"
+#include "wire/wire.h"
+
+#define NEVER HEAP_NEVER
+#define MICROSECONDS(n) ((uint64_t)(n)*1000)
+#define MILLISECONDS(n) ((uint64_t)(n)*1000000)
+
+enum {
+    LARGE_MESSAGE = 65536,  /* longer messages need a grant */
+    LARGE_CHARGE = 16384,   /* what a large message is charged: it holds all that may come before the grant */
+    MESSAGE_MAX = 8 << 20,  /* accepted whatever the owner's budget is */
+    NUMBERS_TRACKED = 2048, /* packet numbers that a receiver remembers */
+    NUMBER_JUMP_MAX = 1 << 24,
+    BYTE_RANGES_MAX = 62, /* of a message, beyond its contiguous beginning */
+    RECORDS_MAX = 32768,  /* packet numbers between the oldest in flight and the next */
+    PIECES_MAX = 65536,   /* of messages in flight */
+    ACK_EVERY = 8,        /* ack-eliciting packets */
+};
+
+/*
+ *  client: OPENING ── ACCEPT ──────────► OPEN ── transport_close ──► CLOSING
+ *  server: ACCEPTING ── FLOW packet ──►   │                            │
+ *             │                           └──────────┬─────────────────┘
+ *             │ refused, timed out                   │ any end: its status is known; FIN or RESET frames may be owed
+ *             └──────────────► GONE ◄── lingered ── ENDED
+ *
+ * GONE: the network knows nothing of the flow any more; it is freed when its owner is through with it too.
+ */
+enum flow_state {
+    FLOW_OPENING,
+    FLOW_ACCEPTING,
+    FLOW_OPEN,
+    FLOW_CLOSING,
+    FLOW_ENDED,
+    FLOW_GONE,
+};
+
+/* A message to send. Each byte of it is at any time in exactly one place: not yet sent (from `next` on), in a piece of a live
+ * record, in a piece to be sent again, or acknowledged. */
+struct outgoing {
+    const uint8_t *data; /* not owned */
+    uint64_t tag, cookie;
+    uint32_t length;
+    uint32_t next;
+    uint32_t acknowledged; /* bytes */
+    uint32_t granted;      /* bytes that may be sent, of a large message; 0: its first packet */
+    uint32_t held_next;    /* low 32 bits of the next message that waits for its grant or is being sent after it */
+    bool done;
+};
+
+/* A byte range of a message in a packet. */
+struct piece {
+    uint32_t message; /* low 32 bits */
+    uint32_t offset, length;
+};
+
+enum record_flag {
+    RECORD_LIVE = 1, /* in flight */
+    RECORD_FIN = 2,
+    RECORD_CREDIT = 4,
+    RECORD_GRANT = 8,
+    RECORD_RESET = 16,
+    RECORD_BLOCKED = 32,
+};
+
+/* A sent packet, found by its number. */
+struct record {
+    uint64_t time;
+    uint64_t first_piece;
+    uint16_t piece_count;
+    uint16_t flags; /* enum record_flag */
+};
+
+/* A message being assembled. */
+struct incoming {
+    struct transport_extent extent;
+    uint8_t *first;             /* LARGE_CHARGE bytes, of a large message that has no extent yet */
+    struct byte_ranges *ranges; /* what came beyond `prefix`; NULL: nothing */
+    uint64_t tag;
+    uint64_t grant_packet;  /* number of the packet with the newest GRANT */
+    uint32_t total, prefix; /* length; bytes from the beginning on without a gap */
+    uint32_t large_next;    /* low 32 bits of the next message that waits for an extent */
+    bool known;             /* something of it has come */
+    bool placed;            /* `extent` is ours to give back */
+    bool discarded;         /* nobody wants it: acknowledged, not kept */
+    bool complete;
+    bool granted, grant_owed; /* large: may be sent; a GRANT must go out */
+};
+
+struct byte_range {
+    uint32_t start, end;
+};
+struct byte_ranges {
+    uint32_t count;
+    struct byte_range range[BYTE_RANGES_MAX]; /* ascending, not touching */
+};
+
+struct sender {
+    struct deque messages; /* struct outgoing, by message number */
+    struct deque records;  /* struct record, by packet number: base is the oldest in flight, end the next number */
+    struct deque pieces;   /* struct piece, of the records, in their order */
+    struct deque again;    /* struct piece, lost */
+    uint64_t next;         /* the first message that is not wholly sent and not held */
+    uint64_t begun;        /* messages of which something was sent; next <= begun <= next + 1 */
+    uint64_t charged;      /* of the messages begun */
+    uint64_t credit_bytes, credit_messages;
+    uint64_t blocked_told;                      /* the credit that the last BLOCKED asked for */
+    uint32_t held_first, held_last, held_count; /* large messages begun and not wholly sent, in order */
+    uint32_t in_flight;                         /* live records */
+    uint64_t largest_acknowledged;              /* + 1; 0: none */
+    uint64_t probe_from;                        /* the probe timeout runs from here */
+    uint64_t loss_at;                           /* a packet in flight is then lost; NEVER */
+    uint64_t srtt, rttvar, latest_rtt;
+    uint64_t queued_bytes;
+    uint32_t max_payload; /* UDP payload of our packets */
+    uint32_t backoff;     /* probe timeouts since the last progress or sign of life */
+    uint32_t silent;      /* probe timeouts since the last sign of life */
+    bool probe;           /* one packet may go beyond the window, and must elicit an ACK */
+    struct congestion congestion;
+};
+
+struct receiver {
+    struct deque messages; /* struct incoming; base is the next to be delivered */
+    uint64_t complete;     /* all messages below it are complete; base <= complete <= end */
+    uint64_t next_number;  /* largest packet number received + 1; 0: none */
+    uint64_t seen[NUMBERS_TRACKED /
+                  64]; /* bit n mod NUMBERS_TRACKED: n was received; for next_number - NUMBERS_TRACKED <= n */
+    uint64_t largest_time;
+    uint64_t ack_at;         /* an ACK is due; NEVER */
+    uint32_t unacknowledged; /* ack-eliciting packets */
+    bool ack_now;
+    uint64_t limit_bytes, limit_messages; /* credit given */
+    uint64_t told_bytes, told_messages;   /* credit that a CREDIT frame or the handshake told */
+    uint64_t charged;                     /* of messages that have come */
+    uint64_t released_bytes, released_messages;
+    uint64_t delivered_bytes;                /* charges of the messages that the reader got */
+    uint64_t blocked_bytes, blocked_message; /* the peer waits for that much */
+    bool blocked;
+    uint32_t large_first, large_count; /* messages that wait for an extent, in order */
+    uint32_t grants_owed;
+    uint64_t large_bytes, large_lent; /* in large extents reserved and not released; of these with the reader */
+    uint64_t fin_messages;
+};
+
+struct flow {
+    struct transport *transport;   /* not owned */
+    struct transport_owner *owner; /* not owned; NULL: closed */
+    void *user;
+    struct peer *peer;
+    struct opening *opening; /* while OPENING */
+    struct heap_timer timer;
+    struct transport_path path;
+    struct remote_key {
+        uint64_t cid;
+        struct endpoint endpoint;
+        uint8_t zero[6];
+    } remote;
+    UT_hash_handle by_remote;
+    bool hashed;
+    uint64_t cid; /* ours */
+    uint64_t peer_epoch, nonce;
+    uint64_t listener; /* its id, of an accepted flow */
+    uint16_t local_port, remote_port;
+    uint16_t init_number;  /* of the INIT to be answered */
+    uint16_t reset_reason; /* enum wire_reason */
+    uint16_t fin_reason;
+    uint8_t status; /* enum transport_status, from ENDED on */
+    uint8_t state;  /* enum flow_state */
+    uint8_t burst;  /* packets sent in this turn */
+    bool accepted_side;
+    bool closed;        /* by the application */
+    bool announce_owed; /* established or accepted is to be called */
+    bool announced;
+    bool ended_owed, ended_told;
+    bool handshake_wanted, fin_wanted, reset_wanted, credit_wanted, blocked_wanted;
+    bool fin_sent, fin_acknowledged, fin_received, reset_acknowledged;
+    bool lingering, settled;
+    bool in_transmit, in_undelivered, in_waiting, in_reap;
+    uint64_t deadline; /* of the state: open, half-open, close, linger; NEVER */
+    uint64_t stall_at; /* NEVER */
+    uint64_t packets_sent, packets_received, packets_lost, packets_retransmitted;
+    uint64_t messages_sent, messages_received, bytes_sent, bytes_received;
+    struct flow *owner_prev, *owner_next, *peer_prev, *peer_next;
+    struct flow *transmit_prev, *transmit_next, *undelivered_prev, *undelivered_next;
+    struct flow *waiting_prev, *waiting_next, *reap_next;
+    struct sender tx;
+    struct receiver rx;
+};
+
+/* A client's open in progress. */
+struct opening {
+    uint64_t repeat_at, pause;
+    uint32_t attempts, retries;
+    uint16_t cookie_length;
+    uint8_t cookie[WIRE_COOKIE_MAX];
+};
+
+/* Another engine's worker, or our own. */
+struct peer {
+    struct endpoint remote;
+    UT_hash_handle hh;
+    struct heap_timer timer;
+    struct flow *flows;
+    struct transport_path path; /* of one of its flows */
+    uint64_t epoch;             /* believed; valid if `known` */
+    uint64_t heard;             /* when */
+    uint64_t nonce, probed;     /* of the outstanding PROBE: its nonce, when it was sent */
+    uint32_t flow_count;
+    uint32_t unanswered; /* PROBEs since something was heard */
+    uint32_t max_payload;
+    bool known, probing;
+};
+
+struct listener {
+    struct endpoint local;
+    uint64_t id;
+    struct transport_owner *owner;
+    struct listener *prev, *next;
+};
+
+enum { REPLY_BYTES_MAX = 128, REPLIES_MAX = 256 };
+
+/* A packet that belongs to no flow. */
+struct reply {
+    struct transport_path path;
+    uint16_t length;
+    uint8_t bytes[REPLY_BYTES_MAX];
+};
+
+enum timer_kind { TIMER_FLOW, TIMER_PEER };
+
+struct transport {
+    struct transport_config config;
+    struct transport_ops ops;
+    struct transport_counters counters;
+    struct prng prng;
+    struct siphash_key key;
+    uint64_t cid_count;
+    struct pool pool;
+    struct heap heap;
+    struct flow **flows; /* by the index in their cids */
+    uint32_t flow_slots, flow_count, half_open;
+    uint32_t *free_slots;
+    uint32_t free_count;
+    struct flow *by_remote; /* hash */
+    struct peer *peers;     /* hash */
+    struct listener *listeners;
+    struct flow *transmit;
+    struct flow *reap;
+    struct deque replies; /* struct reply */
+    uint64_t reset_tokens, reset_refilled;
+    uint16_t next_port;
+};
+
+/* Elements of the deques. */
+#define OUTGOING(flow, n) ((struct outgoing *)deque_at(&(flow)->tx.messages, n, sizeof(struct outgoing)))
+#define RECORD(flow, n) ((struct record *)deque_at(&(flow)->tx.records, n, sizeof(struct record)))
+#define INCOMING(flow, n) ((struct incoming *)deque_at(&(flow)->rx.messages, n, sizeof(struct incoming)))
+
+static inline uint64_t min_u64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline uint64_t max_u64(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* The number >= base whose low 32 bits are `low`. */
+static inline uint64_t number_from(uint64_t base, uint32_t low)
+{
+    return base + (uint32_t)(low - (uint32_t)base);
+}
+
+static inline bool flow_on_network(const struct flow *flow)
+{
+    return flow->state == FLOW_OPEN || flow->state == FLOW_CLOSING || flow->state == FLOW_ENDED;
+}
+
+#endif /* MACHNET_ENGINE_FLOW_STATE_H */

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of flows: made, found, freed; and their timers. */
+#include "flow/flow.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A cid is worker (6 bits), index in the table (18), random (40). */
+enum { INDEX_BITS = 18, RANDOM_BITS = 40 };
+#define INDEX_MASK ((UINT64_C(1) << INDEX_BITS) - 1)
+#define RANDOM_MASK ((UINT64_C(1) << RANDOM_BITS) - 1)
+
+static bool table_grow(struct transport *transport)
+{
+    uint32_t slots = transport->flow_slots ? 2 * transport->flow_slots : 64;
+    struct flow **flows = realloc(transport->flows, slots * sizeof(struct flow *));
+    if (!flows) {
+        return false;
+    }
+    transport->flows = flows;
+    uint32_t *free_slots = realloc(transport->free_slots, slots * sizeof *free_slots);
+    if (!free_slots) {
+        return false;
+    }
+    transport->free_slots = free_slots;
+    for (uint32_t i = slots; i-- > transport->flow_slots;) {
+        flows[i] = NULL;
+        free_slots[transport->free_count++] = i;
+    }
+    transport->flow_slots = slots;
+    return true;
+}
+
+static uint64_t cid_new(struct transport *transport, uint32_t index)
+{
+    uint64_t cid;
+    do {
+        cid = (uint64_t)transport->config.worker << (INDEX_BITS + RANDOM_BITS) | (uint64_t)index << RANDOM_BITS |
+              (transport_random(transport) & RANDOM_MASK);
+    } while (cid == 0);
+    return cid;
+}
+
+static void flow_init(struct flow *flow, struct transport *transport, struct transport_owner *owner,
+                      const struct transport_path *path)
+{
+    flow->transport = transport;
+    flow->owner = owner;
+    flow->path = *path;
+    flow->deadline = NEVER;
+    flow->stall_at = NEVER;
+    flow->fin_reason = WIRE_REASON_CLOSED;
+    flow->tx.loss_at = NEVER;
+    flow->rx.ack_at = NEVER;
+    congestion_init(&flow->tx.congestion, transport->config.window_packets);
+}
+
+struct flow *flow_new(struct transport *transport, struct transport_owner *owner, const struct transport_path *path,
+                      enum transport_status *status, uint64_t now)
+{
+    uint32_t max_flows = transport->config.max_flows <= INDEX_MASK + 1 ? transport->config.max_flows : INDEX_MASK + 1;
+    *status = TRANSPORT_NO_MEMORY;
+    if (transport->flow_count >= max_flows || (transport->free_count == 0 && !table_grow(transport))) {
+        return NULL;
+    }
+    struct flow *flow = calloc(1, sizeof *flow);
+    if (!flow) {
+        return NULL;
+    }
+    flow_init(flow, transport, owner, path);
+    if (!heap_add(&transport->heap, &flow->timer, TIMER_FLOW)) {
+        free(flow);
+        return NULL;
+    }
+    if (!peer_join(flow, now)) {
+        heap_remove(&transport->heap, &flow->timer);
+        free(flow);
+        return NULL;
+    }
+    uint32_t index = transport->free_slots[--transport->free_count];
+    flow->cid = cid_new(transport, index);
+    transport->flows[index] = flow;
+    transport->flow_count++;
+    DL_APPEND2(owner->flows, flow, owner_prev, owner_next);
+    owner->flow_count++;
+    credit_init(flow);
+    *status = TRANSPORT_OK;
+    return flow;
+}
+
+static uint32_t index_of(uint64_t cid)
+{
+    return (uint32_t)(cid >> RANDOM_BITS & INDEX_MASK);
+}
+
+struct flow *flow_find(const struct transport *transport, uint64_t cid)
+{
+    uint32_t index = index_of(cid);
+    struct flow *flow = index < transport->flow_slots ? transport->flows[index] : NULL;
+    return flow && flow->cid == cid ? flow : NULL;
+}
+
+static unsigned hash_remote(const struct transport *transport, const struct remote_key *key)
+{
+    return (unsigned)siphash(&transport->key, key, sizeof *key);
+}
+
+bool flow_hash(struct flow *flow, uint64_t remote_cid)
+{
+    struct transport *transport = flow->transport;
+    flow->remote = (struct remote_key){.cid = remote_cid, .endpoint = flow->path.remote};
+    unsigned hash = hash_remote(transport, &flow->remote);
+    HASH_ADD_KEYPTR_BYHASHVALUE(by_remote, transport->by_remote, &flow->remote, sizeof flow->remote, hash, flow);
+    flow->hashed = flow->by_remote.tbl != NULL;
+    return flow->hashed;
+}
+
+struct flow *flow_find_remote(const struct transport *transport, const struct endpoint *remote, uint64_t remote_cid)
+{
+    struct remote_key key = {.cid = remote_cid, .endpoint = *remote};
+    struct flow *flow;
+    HASH_FIND_BYHASHVALUE(by_remote, transport->by_remote, &key, sizeof key, hash_remote(transport, &key), flow);
+    return flow;
+}
+
+void flow_activate(struct flow *flow)
+{
+    if (!flow->in_transmit && flow->state != FLOW_GONE) {
+        flow->in_transmit = true;
+        flow->burst = 0;
+        DL_APPEND2(flow->transport->transmit, flow, transmit_prev, transmit_next);
+    }
+}
+
+void flow_forget(struct flow *flow)
+{
+    struct transport *transport = flow->transport;
+    if (flow->state == FLOW_GONE) {
+        return;
+    }
+    if (flow->state == FLOW_ACCEPTING) {
+        transport->half_open--;
+    }
+    flow->state = FLOW_GONE;
+    if (flow->in_transmit) {
+        DL_DELETE2(transport->transmit, flow, transmit_prev, transmit_next);
+        flow->in_transmit = false;
+    }
+    if (flow->hashed) {
+        HASH_DELETE(by_remote, transport->by_remote, flow);
+        flow->hashed = false;
+    }
+    send_fail(flow, (enum transport_status)flow->status);
+    records_free(flow);
+    heap_set(&transport->heap, &flow->timer, NEVER);
+    peer_leave(flow);
+    free(flow->opening);
+    flow->opening = NULL;
+    flow_settle(flow);
+}
+
+void flow_settle(struct flow *flow)
+{
+    bool through = !flow->owner || (flow->closed && flow->ended_told);
+    if (flow->state == FLOW_GONE && through && !flow->in_reap) {
+        flow->in_reap = true;
+        flow->reap_next = flow->transport->reap;
+        flow->transport->reap = flow;
+    }
+}
+
+static void flow_free(struct flow *flow)
+{
+    struct transport *transport = flow->transport;
+    incoming_drop_all(flow);
+    if (flow->owner) {
+        if (flow->in_undelivered) {
+            DL_DELETE2(flow->owner->undelivered, flow, undelivered_prev, undelivered_next);
+        }
+        DL_DELETE2(flow->owner->flows, flow, owner_prev, owner_next);
+        flow->owner->flow_count--;
+    }
+    heap_remove(&transport->heap, &flow->timer);
+    uint32_t index = index_of(flow->cid);
+    transport->flows[index] = NULL;
+    transport->free_slots[transport->free_count++] = index;
+    transport->flow_count--;
+    transport->counters.flows_ended++;
+    free(flow);
+}
+
+void transport_reap(struct transport *transport)
+{
+    while (transport->reap) {
+        struct flow *flow = transport->reap;
+        transport->reap = flow->reap_next;
+        flow_free(flow);
+    }
+}
+
+static uint64_t flow_deadline(const struct flow *flow)
+{
+    uint64_t at = min_u64(flow->deadline, flow->stall_at);
+    if (flow->state == FLOW_OPENING) {
+        return min_u64(at, flow->opening->repeat_at);
+    }
+    if (flow_on_network(flow)) {
+        at = min_u64(at, flow->rx.ack_at);
+        at = min_u64(at, flow->tx.loss_at);
+        at = min_u64(at, probe_at(flow));
+    }
+    return at;
+}
+
+/* A deadline that moves away is left where it is until it fires: that is cheaper than moving it with every packet. */
+void flow_timer(struct flow *flow)
+{
+    if (flow->state == FLOW_GONE) {
+        return;
+    }
+    uint64_t at = flow_deadline(flow);
+    if (at < flow->timer.at) {
+        heap_set(&flow->transport->heap, &flow->timer, at);
+    }
+}
+
+static void flow_timeout(struct flow *flow, uint64_t now)
+{
+    if (flow->state == FLOW_OPENING || flow->state == FLOW_ACCEPTING) {
+        handshake_timeout(flow, now);
+    } else if (flow_on_network(flow)) {
+        if (flow->rx.ack_at <= now) {
+            flow->rx.ack_now = true;
+            flow->rx.ack_at = NEVER;
+            flow_activate(flow);
+        }
+        loss_timeout(flow, now);
+        close_timeout(flow, now);
+        grant_stalled(flow, now);
+    }
+    if (flow->state != FLOW_GONE) {
+        uint64_t at = flow_deadline(flow);
+        heap_set(&flow->transport->heap, &flow->timer, at == NEVER ? NEVER : max_u64(at, now + 1));
+    }
+}
+
+void transport_timeout(struct transport *transport, uint64_t now)
+{
+    struct heap_timer *first;
+    while ((first = heap_first(&transport->heap)) && first->at <= now) {
+        if (first->kind == TIMER_FLOW) {
+            flow_timeout((struct flow *)((char *)first - offsetof(struct flow, timer)), now);
+        } else {
+            peer_timeout(transport, (struct peer *)((char *)first - offsetof(struct peer, timer)), now);
+        }
+    }
+    transport_reap(transport);
+}

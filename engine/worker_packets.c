@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/* Packets between the ports of a worker and its transport. */
+#include "machnet/machnet.h"
+#include "wire/wire.h"
+#include "worker_internal.h"
+
+enum {
+    TRANSMIT_PER_TURN = 128,
+    LOOP_BURSTS = 4,          /* the loopback port is emptied in a turn: 4 * NIC_BURST >= TRANSMIT_PER_TURN */
+    NOTICES_PER_TURN = 16,
+};
+
+static bool is_flow_packet(const struct nic_packet *packet)
+{
+    return packet->length >= WIRE_PACKET_MIN && (packet->data[0] & 0xf) == WIRE_FLOW;
+}
+
+/* True if the packet belongs to a flow of another worker. Other types carry no connection id of ours, or are rare: the transport looks. */
+static bool misdirected(const struct worker *worker, const struct nic_packet *packet)
+{
+    return is_flow_packet(packet) && packet->data[8] >> 2 != worker->config.transport.worker;
+}
+
+static void receive_packet(struct worker *worker, struct nic_queue *port, const struct nic_packet *packet, uint64_t now)
+{
+    if (misdirected(worker, packet)) {
+        worker->counters.misdirected++;
+        return;
+    }
+    struct transport_path path = {.local = packet->local, .remote = packet->remote, .max_udp_payload = WIRE_PAYLOAD_MIN_MTU};
+    if (!is_flow_packet(packet)) /* those belong to a flow that knows its path; asking takes time */
+        path.max_udp_payload = port->ops->max_payload(port, &packet->local, &packet->remote);
+    transport_receive(worker->transport, &path, packet->data, packet->length, now);
+}
+
+static uint32_t receive_from(struct worker *worker, struct nic_queue *port, uint32_t bursts, uint64_t now)
+{
+    struct nic_packet packets[NIC_BURST];
+    uint32_t total = 0, count = NIC_BURST;
+    while (bursts-- > 0 && count == NIC_BURST) {
+        count = port->ops->receive(port, packets, NIC_BURST);
+        for (uint32_t i = 0; i < count; i++)
+            receive_packet(worker, port, &packets[i], now);
+        if (count > 0)
+            port->ops->receive_done(port, packets, count);
+        total += count;
+    }
+    return total;
+}
+
+static uint32_t take_notices(struct worker *worker, uint64_t now)
+{
+    struct nic_queue *nic = worker->ports[PORT_NIC];
+    struct nic_notice notice;
+    uint32_t count = 0;
+    for (; count < NOTICES_PER_TURN && nic->ops->notice(nic, &notice); count++) {
+        /* PORT_UNREACHABLE proves nothing (anybody may send it) and is not acted upon. */
+        if (notice.kind != NIC_TOO_LONG)
+            continue;
+        struct transport_path path = {.local = notice.local, .remote = notice.remote, .max_udp_payload = notice.max_payload};
+        transport_path_too_long(worker->transport, &path, notice.max_payload, now);
+    }
+    return count;
+}
+
+uint32_t worker_receive(struct worker *worker, uint64_t now)
+{
+    return receive_from(worker, worker->ports[PORT_NIC], 1, now) + receive_from(worker, worker->ports[PORT_LOOP], LOOP_BURSTS, now) +
+           take_notices(worker, now);
+}
+
+/* ---- Transmission ---- */
+
+/* A buffer of `port`, after a flush if need be. */
+static bool fetch_buffer(struct nic_queue *port, struct nic_packet *packet)
+{
+    if (port->ops->transmit_buffer(port, packet))
+        return true;
+    port->ops->flush(port);
+    return port->ops->transmit_buffer(port, packet);
+}
+
+/* The packet was built in a buffer of the wrong port: copies it to one of the right port. False: that is full. */
+static bool move_packet(struct nic_queue *from, struct nic_queue *to, struct nic_packet *packet, size_t length)
+{
+    struct nic_packet moved;
+    bool fits = fetch_buffer(to, &moved) && length <= moved.capacity;
+    if (fits)
+        memcpy(moved.data, packet->data, length);
+    from->ops->transmit_cancel(from, packet);
+    if (fits)
+        *packet = moved;
+    return fits;
+}
+
+/* Sends one packet. False: there is none, or no buffer for it. */
+static bool transmit_packet(struct worker *worker, uint64_t now)
+{
+    struct nic_queue *guess = worker->ports[worker->last_port];
+    struct nic_packet packet;
+    struct transport_path path;
+    if (!fetch_buffer(guess, &packet))
+        return false;
+    size_t length = transport_transmit(worker->transport, packet.data, packet.capacity, &path, now);
+    if (length == 0) {
+        guess->ops->transmit_cancel(guess, &packet);
+        return false;
+    }
+    worker->last_port = path_is_local(worker->config.paths, &path.remote) ? PORT_LOOP : PORT_NIC;
+    struct nic_queue *port = worker->ports[worker->last_port];
+    if (port != guess && !move_packet(guess, port, &packet, length)) {
+        port->counters.transmit_dropped++;
+        return true;
+    }
+    packet.length = (uint32_t)length;
+    packet.local = path.local;
+    packet.remote = path.remote;
+    port->ops->transmit(port, &packet);
+    return true;
+}
+
+uint32_t worker_transmit(struct worker *worker, uint64_t now)
+{
+    uint32_t count = 0;
+    while (count < TRANSMIT_PER_TURN && transport_wants_transmit(worker->transport) && transmit_packet(worker, now))
+        count++;
+    if (count > 0) {
+        for (uint32_t i = 0; i < PORT_COUNT; i++)
+            worker->ports[i]->ops->flush(worker->ports[i]);
+    }
+    return count;
+}
+
+int worker_path(struct worker *worker, const struct endpoint *local, const struct endpoint *remote, struct transport_path *path)
+{
+    const struct path_table *table = worker->config.paths;
+    if (path_choose(table, worker->config.transport.worker, local, remote, &path->local, &path->remote) != PATH_OK)
+        return MACHNET_EADDRNOTAVAIL;
+    struct nic_queue *port = worker->ports[path_is_local(table, remote) ? PORT_LOOP : PORT_NIC];
+    path->max_udp_payload = port->ops->max_payload(port, &path->local, &path->remote);
+    return MACHNET_OK;
+}

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+#
+# For the scripts beside it: two engines on loopback, stopped at the end. Sets build, directory, ip_1, ip_2, socket_1, socket_2.
+
+build=${MACHNET_BUILD:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/build/release}
+[ -x "$build/bin/machnetd" ] || { echo "$0: $build/bin/machnetd is missing; build first, or set MACHNET_BUILD" >&2; exit 2; }
+directory=$(mktemp -d -t machnet-bench.XXXXXX)
+ip_1=127.77.$(($$ % 250)).2
+ip_2=127.77.$(($$ % 250)).3
+socket_1=$directory/1.sock
+socket_2=$directory/2.sock
+engines=()
+
+clean_up() {
+    local engine
+    for engine in "${engines[@]}"; do
+        kill "$engine" 2>/dev/null && wait "$engine" 2>/dev/null
+    done
+    rm -rf "$directory"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+start_engines() {
+    local i
+    for i in 1 2; do
+        local ip=ip_$i socket=socket_$i
+        "$build/bin/machnetd" --ip "${!ip}" --socket "${!socket}" "$@" 2>"$directory/log.$i" &
+        engines+=($!)
+    done
+    for i in 1 2; do
+        until grep -q ready "$directory/log.$i"; do
+            kill -0 "${engines[$((i - 1))]}" || { cat "$directory/log.$i" >&2; exit 1; }
+            sleep 0.01
+        done
+    done
+}
+
+# Until an application listens on engine 2.
+wait_for_listener() {
+    until MACHNET_SOCKET=$socket_2 "$build/bin/machnet" status --json | grep -q '"listeners": *\[{'; do sleep 0.01; done
+}
+
+since() {
+    awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.6f\n", b - a }'
+}
+
+median() {
+    sort -n | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
+}

@@ -1,0 +1,3 @@
+module machnet.invalid/smoke
+
+go 1.19

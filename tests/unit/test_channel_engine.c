@@ -1,0 +1,684 @@
+/* SPDX-License-Identifier: MIT */
+/* The engine's end of a channel, with a real worker and transport; the application's end is the test, right or wrong. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "base/prng.h"
+#include "channel/arena.h"
+#include "machnet/machnet.h"
+#include "support/engine_bench.h"
+
+enum { MIB = 1 << 20, FLOWS = 1024, MS = 1000000 };
+
+static const uint64_t token = UINT64_C(1) << 32; /* generation 1, index 0 */
+
+static struct bench bench;
+static struct bench_client sender, reader, breaker; /* static: teardown needs them, too, when a test has failed */
+
+static void setup(void)
+{
+    bench_open(&bench);
+    bench_attach(&bench, &sender, 64 * MIB, FLOWS);
+    bench_attach(&bench, &reader, 64 * MIB, FLOWS);
+    bench_listen(&reader);
+}
+
+static void teardown(void)
+{
+    bench_close(&bench);
+}
+
+TestSuite(channel_engine, .init = setup, .fini = teardown, .timeout = 60);
+
+static void expect_completion(uint64_t cookie, int32_t status)
+{
+    struct mn_completion completion;
+    cr_assert(bench_take_completion(&sender, &completion), "completion %lu", (unsigned long)cookie);
+    cr_assert_eq(completion.cookie, cookie);
+    cr_assert_eq(completion.status, status, "%s", machnet_status_name(completion.status));
+}
+
+static void expect_closed(struct bench_client *client, uint64_t flow, int32_t status)
+{
+    struct mn_delivery closed = bench_expect(client, MN_OP_CLOSED);
+    cr_assert_eq(closed.flow, flow);
+    cr_assert_eq(closed.status, status, "%s", machnet_status_name(closed.status));
+}
+
+static void expect_silence(struct bench_client *client)
+{
+    struct mn_delivery delivery;
+    struct mn_completion completion;
+    cr_assert_not(bench_take_delivery(client, &delivery), "op %u", delivery.op);
+    cr_assert_not(bench_take_completion(client, &completion));
+}
+
+/* ---- Flows ---- */
+
+Test(channel_engine, open__is_announced_to_both_with_both_addresses)
+{
+    bench_open_flow(&sender, token, BENCH_PORT);
+    bench_run(&bench, 0);
+    struct mn_delivery raw = bench_expect(&sender, MN_OP_ESTABLISHED);
+    struct mn_delivery_flow established, accepted;
+    memcpy(&established, &raw, sizeof established);
+    raw = bench_expect(&reader, MN_OP_ACCEPTED);
+    memcpy(&accepted, &raw, sizeof accepted);
+    cr_assert_eq(accepted.listener, BENCH_LISTENER);
+    cr_assert_eq(accepted.local_port, BENCH_PORT);
+    cr_assert_eq(established.remote_port, BENCH_PORT);
+    cr_assert_eq(established.local_port, accepted.remote_port);
+    cr_assert_neq(established.local_port, 0);
+    cr_assert_eq(memcmp(established.local_ip, bench.paths.addresses[0].ip, 16), 0);
+    cr_assert_eq(memcmp(accepted.remote_ip, established.local_ip, 16), 0);
+    cr_assert_neq((uint32_t)accepted.flow & MN_TOKEN_ACCEPTED, 0);
+    cr_assert_neq(accepted.flow >> 32, 0);
+}
+
+Test(channel_engine, open__is_refused_where_nobody_listens)
+{
+    bench_open_flow(&sender, token, BENCH_PORT + 1);
+    bench_run(&bench, 0);
+    expect_closed(&sender, token, MACHNET_EREFUSED);
+    bench_close_flow(&sender, token, false);
+    bench_run(&bench, 0);
+    bench_open_flow(&sender, token + (UINT64_C(1) << 32), BENCH_PORT); /* the index is free again */
+    bench_run(&bench, 0);
+    bench_expect(&sender, MN_OP_ESTABLISHED);
+    cr_assert_eq(sender.broken, MACHNET_OK);
+}
+
+Test(channel_engine, open__that_cannot_work_is_answered_not_punished)
+{
+    struct mn_submission_open open = {.op = MN_OP_OPEN, .remote_port = 1, .flow = token, .timeout_ns = UINT64_MAX};
+    bench_submit(&sender, &open); /* to no address */
+    open.flow++;
+    memset(open.remote_ip, 0xfd, sizeof open.remote_ip); /* of a family that the engine has no address of */
+    bench_submit(&sender, &open);
+    open.flow++;
+    memcpy(open.remote_ip, bench.paths.addresses[0].ip, sizeof open.remote_ip);
+    memcpy(open.local_ip, open.remote_ip, sizeof open.local_ip);
+    open.local_ip[15] ^= 1; /* from an address that is not the engine's */
+    bench_submit(&sender, &open);
+    bench_run(&bench, 0);
+    expect_closed(&sender, token, MACHNET_EINVAL);
+    expect_closed(&sender, token + 1, MACHNET_EADDRNOTAVAIL);
+    expect_closed(&sender, token + 2, MACHNET_EADDRNOTAVAIL);
+    cr_assert_eq(sender.broken, MACHNET_OK);
+}
+
+Test(channel_engine, open__is_limited_by_the_flows_of_the_channel)
+{
+    bench_attach(&bench, &breaker, MIB, 2);
+    uint64_t there = bench_connect(&sender, token, &reader);
+    cr_assert_neq(there, 0);
+    bench_open_flow(&breaker, token, BENCH_PORT);
+    bench_open_flow(&breaker, token + 1, BENCH_PORT);
+    bench_run(&bench, 0);
+    bench_expect(&breaker, MN_OP_ESTABLISHED);
+    bench_expect(&breaker, MN_OP_ESTABLISHED);
+    bench_open_flow(&breaker, token + 2, BENCH_PORT);
+    bench_run(&bench, 0);
+    cr_assert_eq(breaker.broken, MACHNET_EPROTOCOL, "an index beyond the table cannot come from the library");
+}
+
+Test(channel_engine, close__ends_both_sides_and_frees_both_tokens)
+{
+    for (uint64_t round = 0; round < 50; round++) {
+        uint64_t ours = token + (round << 32);
+        uint64_t theirs = bench_connect(&sender, ours, &reader);
+        bench_close_flow(&sender, ours, round % 2 == 1);
+        bench_run(&bench, 0);
+        expect_closed(&reader, theirs, round % 2 == 1 ? MACHNET_ERESET : MACHNET_ECLOSED);
+        bench_close_flow(&reader, theirs, false);
+        bench_run(&bench, 10 * MS);
+        expect_closed(&sender, ours, MACHNET_OK);
+        expect_silence(&sender);
+        expect_silence(&reader);
+        cr_assert_eq((uint32_t)theirs & ~MN_TOKEN_ACCEPTED, 0, "the engine's index is used again");
+    }
+    cr_assert_eq(sender.broken, MACHNET_OK);
+    cr_assert_eq(reader.broken, MACHNET_OK);
+}
+
+Test(channel_engine, detach__resets_the_peers_flows)
+{
+    uint64_t theirs = bench_connect(&sender, token, &reader);
+    bench_detach(&sender);
+    bench_run(&bench, 10 * MS);
+    expect_closed(&reader, theirs, MACHNET_ERESET);
+}
+
+/* ---- Messages ---- */
+
+static void fill(uint64_t offset, uint32_t length, uint64_t seed)
+{
+    for (uint32_t i = 0; i < length; i++)
+        sender.regions[1][offset + i] = (uint8_t)((i * UINT64_C(0x9e3779b97f4a7c15) + seed * 0x2545f491) >> 56);
+}
+
+Test(channel_engine, send__crosses_intact_and_completes)
+{
+    static const uint32_t lengths[] = {0, 1, 63, 64, 65, 1000, 8900, 9000, 65535, 65536, 65537, 300000, MIB};
+    uint64_t theirs = bench_connect(&sender, token, &reader);
+    for (uint32_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        fill(0, lengths[i], i);
+        bench_send(&sender, token, 0, lengths[i], i + 100, i);
+        bench_run(&bench, 20 * MS);
+        struct mn_delivery message = bench_expect(&reader, MN_OP_MESSAGE);
+        cr_assert_eq(message.flow, theirs);
+        cr_assert_eq(message.tag, i + 100);
+        cr_assert_eq(message.length, lengths[i]);
+        cr_assert_eq(memcmp(bench_bytes(&reader, &message), sender.regions[1], lengths[i]), 0);
+        bench_release(&reader, message.lease);
+        expect_completion(i, MACHNET_OK);
+    }
+    struct channel_info info;
+    bench_run(&bench, 0);
+    channel_info(reader.channel, &info);
+    cr_assert_eq(info.receive_used_bytes, 0);
+    cr_assert_eq(info.lent_extents, 0);
+    cr_assert_eq(info.messages_received, sizeof lengths / sizeof lengths[0]);
+}
+
+Test(channel_engine, send__of_the_longest_message_makes_the_arena_grow)
+{
+    bench_connect(&sender, token, &reader);
+    void *theirs;
+    /* A send region as the controller adds it. */
+    static uint8_t big[MN_MESSAGE_MAX];
+    theirs = big;
+    struct worker_message add = {.type = WORKER_ADD_REGION,
+                                 .channel = sender.channel,
+                                 .region = 40,
+                                 .kind = MN_REGION_SEND,
+                                 .base = theirs,
+                                 .bytes = sizeof big};
+    cr_assert_eq(bench_command(&bench, &add), MACHNET_OK);
+    for (uint32_t i = 0; i < sizeof big; i++)
+        big[i] = (uint8_t)(i * 2654435761U >> 24);
+    struct mn_submission send = {.op = MN_OP_SEND, .region = 40, .length = sizeof big, .flow = token, .cookie = 9};
+    bench_submit(&sender, &send);
+    bench_run(&bench, 200 * MS);
+    struct mn_delivery message = bench_expect(&reader, MN_OP_MESSAGE);
+    cr_assert_eq(message.length, sizeof big);
+    cr_assert_eq(memcmp(bench_bytes(&reader, &message), big, sizeof big), 0);
+    expect_completion(9, MACHNET_OK);
+}
+
+Test(channel_engine, send__to_a_flow_that_ended_is_answered)
+{
+    uint64_t theirs = bench_connect(&sender, token, &reader);
+    bench_close_flow(&reader, theirs, true);
+    bench_run(&bench, 10 * MS);
+    expect_closed(&sender, token, MACHNET_ERESET);
+    bench_send(&sender, token, 0, 10, 0, 5);
+    bench_run(&bench, 0);
+    expect_completion(5, MACHNET_ERESET);
+    cr_assert_eq(sender.broken, MACHNET_OK);
+}
+
+Test(channel_engine, send__under_way_is_completed_when_the_flow_is_aborted)
+{
+    bench_connect(&sender, token, &reader);
+    for (uint64_t i = 0; i < 200; i++)
+        bench_send(&sender, token, 0, 60000, 0, i);
+    bench_run(&bench, 0);
+    bench_close_flow(&sender, token, true);
+    bench_run(&bench, 10 * MS);
+    struct mn_completion completion;
+    uint32_t count = 0, failed = 0;
+    for (; bench_take_completion(&sender, &completion); count++)
+        failed += completion.status != MACHNET_OK;
+    cr_assert_eq(count, 200);
+    cr_assert_gt(failed, 0);
+    expect_closed(&sender, token, MACHNET_OK);
+}
+
+/* ---- A reader that does not read ---- */
+
+Test(channel_engine, full_deliveries_ring__loses_nothing)
+{
+    enum { COUNT = 3 * MN_DELIVERIES };
+    bench_connect(&sender, token, &reader);
+    uint32_t sent = 0, received = 0;
+    struct mn_completion completion;
+    while (received < COUNT) {
+        for (uint32_t i = 0; i < 500 && sent < COUNT; i++, sent++)
+            bench_send(&sender, token, 0, 8, sent, sent);
+        bench_run(&bench, 5 * MS);
+        while (bench_take_completion(&sender, &completion))
+            cr_assert_eq(completion.status, MACHNET_OK);
+        if (sent < COUNT && sent < 2 * MN_DELIVERIES)
+            continue; /* until more is sent than the ring takes */
+        struct mn_delivery message;
+        while (bench_take_delivery(&reader, &message)) {
+            if (message.op != MN_OP_MESSAGE)
+                continue;
+            cr_assert_eq(message.tag, received++);
+            bench_release(&reader, message.lease);
+        }
+    }
+    bench_run(&bench, 5 * MS);
+    expect_silence(&reader);
+}
+
+Test(channel_engine, full_deliveries_ring__is_looked_at_although_nothing_signals)
+{
+    enum { COUNT = MN_DELIVERIES / 2 + 300 };
+    bench_attach(&bench, &breaker, 8 * MIB, 4096);
+    for (uint32_t i = 0; i < COUNT; i++) { /* each fails: a CLOSED without any message, so nothing to release */
+        bench_open_flow(&breaker, token + i, BENCH_PORT + 1);
+        if (i % 500 == 0)
+            bench_run(&bench, 0);
+    }
+    for (uint32_t i = COUNT; i < 2 * COUNT; i++) { /* each fails already here */
+        bench_open_flow(&breaker, token + i, 0);
+        if (i % 500 == 0)
+            bench_run(&bench, 0);
+    }
+    bench_run(&bench, 10 * MS);
+    uint32_t closed = 0;
+    struct mn_delivery delivery;
+    for (uint32_t round = 0; round < 10; round++) {
+        while (bench_take_delivery(&breaker, &delivery)) {
+            cr_assert_eq(delivery.op, MN_OP_CLOSED);
+            cr_assert_eq(delivery.status, (uint32_t)delivery.flow < COUNT ? MACHNET_EREFUSED : MACHNET_EINVAL);
+            closed++;
+        }
+        bench_run(&bench, 5 * MS);
+    }
+    cr_assert_eq(closed, 2 * COUNT);
+}
+
+Test(channel_engine, lent_messages__hold_back_their_flow_until_released)
+{
+    enum { COUNT = 400 };
+    bench_detach(&reader);
+    bench_attach(&bench, &reader, 2 * MIB, FLOWS);
+    bench_listen(&reader);
+    bench_connect(&sender, token, &reader);
+    static uint64_t leases[COUNT];
+    uint32_t lent = 0, released = 0, received = 0;
+    for (uint32_t i = 0; i < COUNT; i++)
+        bench_send(&sender, token, 0, 20000, i, i);
+    bench_run(&bench, 50 * MS);
+    struct mn_delivery message;
+    for (uint32_t round = 0; received < COUNT && round < 1000; round++) {
+        while (bench_take_delivery(&reader, &message)) {
+            if (message.op != MN_OP_MESSAGE)
+                continue;
+            cr_assert_eq(message.tag, received++);
+            leases[lent++] = message.lease;
+        }
+        if (round == 0)
+            cr_assert_lt(received, COUNT, "the reader's memory is smaller than all that was sent");
+        while (released < lent)
+            bench_release(&reader, leases[released++]);
+        bench_run(&bench, 5 * MS);
+    }
+    cr_assert_eq(received, COUNT);
+    struct channel_info info;
+    channel_info(reader.channel, &info);
+    cr_assert_leq(info.receive_bytes, 2 * MIB);
+    cr_assert_eq(info.receive_used_bytes, 0);
+}
+
+Test(channel_engine, refused_region__delays_but_does_not_lose)
+{
+    reader.refuse_regions = true;
+    bench_connect(&sender, token, &reader);
+    fill(0, MIB, 1);
+    bench_send(&sender, token, 0, MIB, 0, 1); /* more than the arena has beside its reserve */
+    bench_send(&sender, token, 0, 500000, 0, 2);
+    bench_run(&bench, 100 * MS);
+    reader.refuse_regions = false;
+    bench_run(&bench, 1500 * (uint64_t)MS);
+    for (uint32_t i = 0; i < 2; i++) {
+        struct mn_delivery message;
+        do
+            cr_assert(bench_take_delivery(&reader, &message), "message %u", i);
+        while (message.op == MN_OP_STALLED);
+        cr_assert_eq(message.op, MN_OP_MESSAGE);
+        cr_assert_eq(memcmp(bench_bytes(&reader, &message), sender.regions[1], message.length), 0);
+    }
+}
+
+Test(channel_engine, detach__while_memory_is_short)
+{
+    reader.refuse_regions = true;
+    bench_connect(&sender, token, &reader);
+    for (uint32_t i = 0; i < 40; i++)
+        bench_send(&sender, token, 0, 60000, 0, i);
+    bench_send(&sender, token, 0, MIB, 0, 40);
+    bench_run(&bench, 20 * MS);
+    bench_detach(&reader);
+    bench_run(&bench, 20 * MS);
+    expect_closed(&sender, token, MACHNET_ERESET);
+}
+
+/* ---- Waking ---- */
+
+Test(channel_engine, wake__is_written_only_to_those_who_sleep)
+{
+    bench_connect(&sender, token, &reader);
+    bench_send(&sender, token, 0, 8, 0, 1);
+    bench_run(&bench, 10 * MS);
+    cr_assert_eq(bench_woken(&reader), 0);
+    cr_assert_eq(bench_woken(&sender), 0);
+
+    atomic_store(&reader.header->client_sleeping, MN_WAKE_DELIVERIES);
+    atomic_store(&sender.header->client_sleeping, MN_WAKE_DELIVERIES);
+    bench_send(&sender, token, 0, 8, 0, 2);
+    bench_run(&bench, 10 * MS);
+    cr_assert_eq(bench_woken(&reader), 1);
+    cr_assert_eq(atomic_load(&reader.header->client_sleeping), 0);
+    cr_assert_eq(bench_woken(&sender), 0, "it sleeps, but not for completions");
+    cr_assert_eq(atomic_load(&sender.header->client_sleeping), MN_WAKE_DELIVERIES, "and still does");
+
+    atomic_store(&sender.header->client_sleeping, MN_WAKE_COMPLETIONS);
+    bench_send(&sender, token, 0, 8, 0, 3);
+    bench_run(&bench, 10 * MS);
+    cr_assert_eq(bench_woken(&sender), 1);
+}
+
+Test(channel_engine, sleep__asks_for_releases_only_when_they_matter)
+{
+    bench_connect(&sender, token, &reader);
+    bench_run(&bench, MS);
+    cr_assert_eq(atomic_load(&reader.header->engine_sleeping), MN_WAKE_SUBMISSIONS);
+    bench_send(&sender, token, 0, 8, 0, 1);
+    bench_run(&bench, 10 * MS);
+    cr_assert_eq(atomic_load(&reader.header->engine_sleeping), MN_WAKE_SUBMISSIONS);
+    bench_send(&sender, token, 0, 40000, 0, 2);
+    bench_run(&bench, 10 * MS);
+    cr_assert_eq(atomic_load(&reader.header->engine_sleeping), MN_WAKE_SUBMISSIONS | MN_WAKE_RELEASES);
+    cr_assert_eq(bench.worker->active.count, 0, "all channels sleep");
+}
+
+Test(channel_engine, sleep__looks_once_more)
+{
+    uint64_t deadline;
+    bench_run(&bench, MS);
+    channel_awake(sender.channel);
+    for (uint32_t i = 0; i < 2; i++) {
+        struct mn_ring *ring = i == 0 ? &sender.submissions : &sender.releases;
+        cr_assert(channel_sleep(sender.channel, bench.now, &deadline));
+        channel_awake(sender.channel);
+        mn_ring_advance(ring, 1); /* just before the bits are set: the application saw no reason to signal */
+        mn_ring_publish(ring);
+        cr_assert_not(channel_sleep(sender.channel, bench.now, &deadline));
+        cr_assert_eq(atomic_load(&sender.header->engine_sleeping), 0);
+        bench_detach(&sender);
+        bench_attach(&bench, &sender, MIB, FLOWS);
+    }
+}
+
+Test(channel_engine, shutdown__is_announced_and_told_to_the_peers)
+{
+    bench_connect(&sender, token, &reader);
+    struct worker_message command = {.type = WORKER_SHUTDOWN};
+    cr_assert_eq(bench_command(&bench, &command), MACHNET_OK);
+    cr_assert_eq((int32_t)atomic_load(&sender.header->closed), -MACHNET_EENGINEGONE);
+    cr_assert_eq((int32_t)atomic_load(&reader.header->closed), -MACHNET_EENGINEGONE);
+    cr_assert_eq(bench_woken(&sender), 1);
+    struct worker_message detach = {.type = WORKER_DETACH, .channel = sender.channel};
+    cr_assert_eq(bench_command(&bench, &detach), MACHNET_EENGINEGONE);
+}
+
+/* ---- Broken rules ---- */
+
+/* `breaker` broke a rule: it is closed, and a message still crosses between two others. */
+static void expect_broken(const char *what)
+{
+    bench_run(&bench, 0);
+    cr_assert_eq(breaker.broken, MACHNET_EPROTOCOL, "%s", what);
+    cr_assert_eq((int32_t)atomic_load(&breaker.header->closed), -MACHNET_EPROTOCOL, "%s", what);
+    cr_assert_eq(bench_woken(&breaker), 1, "%s", what);
+    bench_send(&sender, token, 0, 100, 0, 1);
+    bench_run(&bench, MS);
+    struct mn_delivery message = bench_expect(&reader, MN_OP_MESSAGE);
+    bench_release(&reader, message.lease);
+    expect_completion(1, MACHNET_OK);
+    cr_assert_eq(sender.broken, MACHNET_OK);
+    cr_assert_eq(reader.broken, MACHNET_OK);
+}
+
+Test(channel_engine, bad_submission__closes_that_channel_alone)
+{
+    static const struct {
+        const char *what;
+        struct mn_submission submission;
+    } cases[] = {
+        {"no operation", {.op = 0}},
+        {"an unknown operation", {.op = 4}},
+        {"SEND on no flow", {.op = MN_OP_SEND}},
+        {"SEND on another index", {.op = MN_OP_SEND, .flow = (UINT64_C(1) << 32) + 1}},
+        {"SEND on an index out of range", {.op = MN_OP_SEND, .flow = (UINT64_C(1) << 32) + FLOWS}},
+        {"SEND on an accepted index that never was",
+         {.op = MN_OP_SEND, .flow = (UINT64_C(1) << 32) | MN_TOKEN_ACCEPTED}},
+        {"SEND on another generation", {.op = MN_OP_SEND, .flow = UINT64_C(2) << 32}},
+        {"SEND too long", {.op = MN_OP_SEND, .flow = UINT64_C(1) << 32, .region = 1, .length = MN_MESSAGE_MAX + 1}},
+        {"SEND past the end",
+         {.op = MN_OP_SEND, .flow = UINT64_C(1) << 32, .region = 1, .offset = MIB - 9, .length = 10}},
+        {"SEND from behind the end",
+         {.op = MN_OP_SEND, .flow = UINT64_C(1) << 32, .region = 1, .offset = MIB + 1, .length = 1}},
+        {"SEND with an offset that overflows",
+         {.op = MN_OP_SEND, .flow = UINT64_C(1) << 32, .region = 1, .offset = UINT64_MAX - 4, .length = 10}},
+        {"SEND from the rings", {.op = MN_OP_SEND, .flow = UINT64_C(1) << 32, .region = 0, .length = 10}},
+        {"SEND from the receive arena", {.op = MN_OP_SEND, .flow = UINT64_C(1) << 32, .region = 2, .length = 10}},
+        {"SEND from no region", {.op = MN_OP_SEND, .flow = UINT64_C(1) << 32, .region = 3, .length = 10}},
+        {"SEND from a region out of range",
+         {.op = MN_OP_SEND, .flow = UINT64_C(1) << 32, .region = 65535, .length = 10}},
+        {"SEND with a flag", {.op = MN_OP_SEND, .flow = UINT64_C(1) << 32, .flags = 1}},
+        {"SEND with a reserved field", {.op = MN_OP_SEND, .flow = UINT64_C(1) << 32, .zero = {0, 0, 1}}},
+        {"CLOSE of no flow", {.op = MN_OP_CLOSE, .flow = (UINT64_C(1) << 32) + 1}},
+        {"CLOSE with an unknown flag", {.op = MN_OP_CLOSE, .flow = UINT64_C(1) << 32, .flags = 2}},
+        {"CLOSE with a length", {.op = MN_OP_CLOSE, .flow = UINT64_C(1) << 32, .length = 1}},
+        {"OPEN of an index in use", {.op = MN_OP_OPEN, .flow = UINT64_C(2) << 32}},
+        {"OPEN of an index out of range", {.op = MN_OP_OPEN, .flow = (UINT64_C(1) << 32) + FLOWS}},
+        {"OPEN of an index of ours", {.op = MN_OP_OPEN, .flow = (UINT64_C(1) << 32) | MN_TOKEN_ACCEPTED}},
+        {"OPEN of generation 0", {.op = MN_OP_OPEN, .flow = 1}},
+        {"OPEN with a flag", {.op = MN_OP_OPEN, .flow = (UINT64_C(1) << 32) + 1, .flags = 1}},
+    };
+    bench_connect(&sender, token, &reader);
+    for (uint32_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        bench_attach(&bench, &breaker, 8 * MIB, FLOWS);
+        bench_connect(&breaker, token, &reader);
+        bench_submit(&breaker, &cases[i].submission);
+        expect_broken(cases[i].what);
+        bench_detach(&breaker);
+        bench_run(&bench, MS);
+        bench_expect(&reader, MN_OP_CLOSED);
+    }
+}
+
+Test(channel_engine, broken_channel__gets_nothing_more)
+{
+    bench_connect(&sender, token, &reader);
+    bench_attach(&bench, &breaker, 8 * MIB, FLOWS);
+    uint64_t to_breaker = bench_connect(&breaker, token, &reader);
+    struct mn_submission nothing = {.op = 0};
+    bench_submit(&breaker, &nothing);
+    expect_broken("no operation");
+    atomic_store(&breaker.header->client_sleeping, MN_WAKE_DELIVERIES);
+    bench_send(&reader, to_breaker, 0, 10, 0, 1);
+    bench_run(&bench, 50 * MS);
+    cr_assert_eq(bench_woken(&breaker), 0);
+    expect_silence(&breaker);
+    bench_detach(&breaker);
+    bench_run(&bench, 10 * MS);
+    expect_closed(&reader, to_breaker, MACHNET_ERESET);
+}
+
+Test(channel_engine, second_close__breaks_the_rules)
+{
+    bench_connect(&sender, token, &reader);
+    bench_attach(&bench, &breaker, 8 * MIB, FLOWS);
+    bench_connect(&breaker, token, &reader);
+    bench_close_flow(&breaker, token, false);
+    bench_close_flow(&breaker, token, false);
+    bench_run(&bench, 0);
+    bench_expect(&reader, MN_OP_CLOSED);
+    expect_broken("CLOSE twice");
+}
+
+Test(channel_engine, too_many_sends__break_the_rules)
+{
+    bench_connect(&sender, token, &reader);
+    bench_attach(&bench, &breaker, 8 * MIB, FLOWS);
+    bench_open_flow(&breaker, token, BENCH_PORT + 1);
+    bench_run(&bench, 0);
+    for (uint64_t i = 0; i < MN_COMPLETIONS; i++) { /* answered at once, and the answers not read */
+        bench_send(&breaker, token, 0, 1, 0, i);
+        if (i % 500 == 0)
+            bench_run(&bench, 0);
+    }
+    bench_run(&bench, 0);
+    cr_assert_eq(breaker.broken, MACHNET_OK);
+    bench_send(&breaker, token, 0, 1, 0, 0);
+    expect_broken("one SEND more than completions fit");
+}
+
+Test(channel_engine, bad_release__breaks_the_rules)
+{
+    bench_connect(&sender, token, &reader);
+    for (uint32_t i = 0; i < 5; i++) {
+        bench_attach(&bench, &breaker, 8 * MIB, FLOWS);
+        bench_connect(&breaker, token, &reader);
+        bench_close_flow(&breaker, token, false);
+        bench_run(&bench, 0);
+        struct mn_delivery closed = bench_expect(&reader, MN_OP_CLOSED);
+        bench_close_flow(&reader, closed.flow, false);
+        struct worker_message listen = {
+            .type = WORKER_LISTEN, .channel = breaker.channel, .endpoint = bench.paths.addresses[0], .listener = 5};
+        listen.endpoint.port = BENCH_PORT + 5;
+        cr_assert_eq(bench_command(&bench, &listen), MACHNET_OK);
+        bench_open_flow(&sender, token + 1 + i, BENCH_PORT + 5);
+        bench_run(&bench, 0);
+        bench_expect(&sender, MN_OP_ESTABLISHED);
+        bench_send(&sender, token + 1 + i, 0, 10, 0, 7);
+        bench_run(&bench, MS);
+        expect_completion(7, MACHNET_OK);
+        bench_expect(&breaker, MN_OP_CLOSED);
+        bench_expect(&breaker, MN_OP_ACCEPTED);
+        uint64_t lease = bench_expect(&breaker, MN_OP_MESSAGE).lease;
+        static const char *const what[] = {"not lent", "another generation", "out of range", "far out of range", "twice"};
+        const uint64_t bad[] = {lease + 1, lease ^ UINT64_C(1) << 40, lease | MN_RELEASES, UINT64_MAX, lease};
+        if (i == 4)
+            bench_release(&breaker, lease); /* then once more */
+        bench_release(&breaker, bad[i]);
+        worker_activate(bench.worker, breaker.channel); /* so little lent is no reason to wake up */
+        expect_broken(what[i]);
+        bench_detach(&breaker);
+        bench_run(&bench, MS);
+        bench_expect(&sender, MN_OP_CLOSED);
+    }
+}
+
+Test(channel_engine, index_beyond_its_ring__breaks_the_rules)
+{
+    bench_connect(&sender, token, &reader);
+    for (uint32_t i = 0; i < 2; i++) {
+        bench_attach(&bench, &breaker, 8 * MIB, FLOWS);
+        struct mn_ring *ring = i == 0 ? &breaker.submissions : &breaker.releases;
+        atomic_store(ring->mine, ring->capacity + 1);
+        expect_broken("a producer's index");
+        bench_detach(&breaker);
+    }
+}
+
+Test(channel_engine, deliveries_index_that_goes_back__breaks_the_rules)
+{
+    bench_connect(&sender, token, &reader);
+    bench_attach(&bench, &breaker, 8 * MIB, 2 * MN_DELIVERIES);
+    for (uint32_t i = 0; i <= MN_DELIVERIES; i++) {
+        bench_open_flow(&breaker, token + i, BENCH_PORT + 1);
+        if (i % 500 == 0)
+            bench_run(&bench, 0);
+    }
+    bench_run(&bench, 5 * MS);
+    cr_assert_eq(breaker.broken, MACHNET_OK, "a full ring is no crime");
+    atomic_store(breaker.deliveries.mine, UINT32_MAX);
+    bench_run(&bench, 5 * MS);
+    expect_broken("a consumer's index");
+}
+
+/* ---- Anything at all ---- */
+
+enum { OWN_PORT = BENCH_PORT + 9, SOME_FLOWS = 4 };
+
+/* A right submission for flow `i`: OPEN, and then SENDs. */
+static struct mn_submission right_submission(bool *opened, uint32_t i, struct prng *prng)
+{
+    struct mn_submission s = {.op = MN_OP_SEND, .flow = token + i};
+    if (!*opened) {
+        struct mn_submission_open open = {.op = MN_OP_OPEN, .flow = s.flow, .remote_port = OWN_PORT, .timeout_ns = MS};
+        memcpy(open.remote_ip, bench.paths.addresses[0].ip, sizeof open.remote_ip);
+        memcpy(&s, &open, sizeof s);
+        *opened = true;
+        return s;
+    }
+    s.region = 1;
+    s.length = (uint32_t)prng_below(prng, 3000);
+    s.offset = prng_below(prng, MIB - 3000);
+    s.cookie = prng_next(prng);
+    return s;
+}
+
+/* An application that listens to itself. */
+static void attach_breaker(void)
+{
+    bench_attach(&bench, &breaker, 8 * MIB, FLOWS);
+    struct worker_message listen = {
+        .type = WORKER_LISTEN, .channel = breaker.channel, .endpoint = bench.paths.addresses[0], .listener = 5};
+    listen.endpoint.port = OWN_PORT;
+    cr_assert_eq(bench_command(&bench, &listen), MACHNET_OK);
+}
+
+/* Takes all there is and releases most of it. Returns how many messages there were. */
+static uint32_t read_all(struct prng *prng)
+{
+    uint32_t messages = 0;
+    struct mn_delivery delivery;
+    while (bench_take_delivery(&breaker, &delivery)) {
+        messages += delivery.op == MN_OP_MESSAGE;
+        if (delivery.op == MN_OP_MESSAGE && prng_below(prng, 8) != 0)
+            bench_release(&breaker, delivery.lease);
+    }
+    struct mn_completion completion;
+    while (bench_take_completion(&breaker, &completion))
+        ;
+    return messages;
+}
+
+Test(channel_engine, random_descriptors__harm_nobody_else)
+{
+    enum { COUNT = 6000, ROUNDS = 60 };
+    struct prng prng;
+    prng_init(&prng, 42);
+    bench_connect(&sender, token, &reader);
+    uint32_t broken = 0, messages = 0;
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        bool opened[SOME_FLOWS] = {false};
+        attach_breaker();
+        for (uint32_t i = 0; i < COUNT / ROUNDS && breaker.broken == MACHNET_OK; i++) {
+            uint32_t flow = (uint32_t)prng_below(&prng, SOME_FLOWS);
+            struct mn_submission s = right_submission(&opened[flow], flow, &prng);
+            if (prng_below(&prng, 64) == 0)
+                ((uint8_t *)&s)[prng_below(&prng, sizeof s)] ^= (uint8_t)(1U << prng_below(&prng, 8));
+            bench_submit(&breaker, &s);
+            if (prng_below(&prng, 256) == 0)
+                bench_release(&breaker, prng_next(&prng));
+            bench_turn(&bench);
+            messages += read_all(&prng);
+        }
+        bench_run(&bench, 0);
+        broken += breaker.broken != MACHNET_OK;
+        if (breaker.broken != MACHNET_OK)
+            expect_broken("random");
+        bench_detach(&breaker);
+    }
+    cr_assert_gt(broken, ROUNDS / 4);
+    cr_assert_gt(messages, ROUNDS);
+}

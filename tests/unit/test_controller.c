@@ -1,0 +1,657 @@
+/* SPDX-License-Identifier: MIT */
+/* ctest-labels: tsan */
+/* A real controller and worker in this process; the client's side is spoken by hand. */
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdalign.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/address.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/prng.h"
+#include "channel/control.h"
+#include "channel/region.h"
+#include "control_socket.h"
+#include "controller.h"
+#include "machnet/machnet.h"
+#include "nic/nic.h"
+#include "wire/wire.h"
+
+enum { PORT = 33200 };
+
+union message {
+    alignas(8) uint8_t bytes[MN_CONTROL_BYTES_MAX];
+    struct mn_control_header header;
+    struct mn_control_hello hello;
+    struct mn_control_attach_offer offer;
+    struct mn_control_region region;
+    struct mn_control_listen listen;
+    struct mn_control_plain plain;
+};
+
+/* ---- The engine ---- */
+
+static struct quota_config quota;
+static struct path_table paths;
+static struct control_socket control;
+static struct nic *nic;
+static struct worker *worker;
+static struct controller *controller;
+static pthread_t thread;
+static int outcome;
+
+static void *run(void *arg)
+{
+    (void)arg;
+    outcome = controller_run(controller);
+    return NULL;
+}
+
+/* Tests run at the same time, each in its process: each has an address of its own. */
+static const char *own_address(void)
+{
+    static char text[32];
+    unsigned id = (unsigned)getpid();
+    snprintf(text, sizeof text, "127.%u.%u.%u", 64 + (id >> 16), id >> 8 & 255, id & 255);
+    return text;
+}
+
+static void start_engine(void)
+{
+    char error[CONTROL_SOCKET_ERROR_BYTES], path[64];
+    log_set_level(LOG_LEVEL_ERROR);
+    (void)signal(SIGPIPE, SIG_IGN);
+    paths = (struct path_table){.address_count = 1, .udp_port = PORT};
+    cr_assert(address_parse_ip(own_address(), &paths.addresses[0]));
+    snprintf(path, sizeof path, "/tmp/machnet-test-controller-%d", (int)getpid());
+    cr_assert_eq(control_socket_open(&control, path, 0600, "", false, error), 0, "%s", error);
+    nic = nic_udp_open(paths.addresses, 1, PORT, 1, error);
+    cr_assert_not_null(nic, "%s", error);
+    const struct worker_config config = {
+        .nic = nic->queues[0],
+        .paths = &paths,
+        .spin_ns = 50000,
+        .transport = {.epoch = 1,
+                      .seed = 2,
+                      .max_flows = 1000,
+                      .max_half_open = 16,
+                      .max_udp_payload = WIRE_PACKET_MAX,
+                      .dead_peer_ns = UINT64_C(10000000000),
+                      .probe_ns = UINT64_C(2500000000),
+                      .window_packets = 256},
+    };
+    worker = worker_start(&config);
+    cr_assert_not_null(worker);
+    controller = controller_new(&(struct controller_config){.paths = &paths,
+                                                            .workers = {worker},
+                                                            .worker_count = 1,
+                                                            .socket = control.fd,
+                                                            .quota = quota,
+                                                            .epoch = 1,
+                                                            .nic = "udp"});
+    cr_assert_not_null(controller);
+    cr_assert_eq(pthread_create(&thread, NULL, run, NULL), 0);
+}
+
+static void stop_engine(void)
+{
+    kill(getpid(), SIGTERM);
+    pthread_join(thread, NULL);
+    worker_stop(worker);
+    controller_free(controller);
+    control_socket_close(&control);
+    nic->ops->close(nic);
+    cr_assert_eq(outcome, 0);
+}
+
+TestSuite(controller, .init = start_engine, .fini = stop_engine, .timeout = 60);
+
+/* A test that wants other quotas starts the engine anew. */
+static void restart_engine(uint64_t channels, uint64_t bytes)
+{
+    stop_engine();
+    quota = (struct quota_config){.channels = channels, .bytes = bytes};
+    start_engine();
+}
+
+/* ---- The client ---- */
+
+static int connect_client(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const struct timeval patience = {.tv_sec = 10};
+    memcpy(address.sun_path, control.path, sizeof address.sun_path);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+static void say(int fd, void *message, uint16_t type)
+{
+    struct mn_control_header header;
+    mn_control_prepare(&header, type, 77, MACHNET_OK);
+    memcpy(message, &header, sizeof header);
+    cr_assert_eq(mn_control_send(fd, message, NULL, 0), 0);
+}
+
+/* Expects a message of this type and status; its descriptors are left in fds[]. */
+static void hear(int fd, union message *message, uint16_t type, int32_t status, int *fds, uint32_t fd_wanted)
+{
+    uint32_t fd_count;
+    int length = mn_control_receive(fd, message->bytes, fds, fd_wanted, &fd_count, 0);
+    cr_assert_gt(length, 0, "instead of a message: %d", length);
+    cr_assert_eq(message->header.type, type, "type %u, not %u", message->header.type, type);
+    cr_assert_eq(message->header.status, status, "status %d, not %d", message->header.status, status);
+    cr_assert_eq(fd_count, fd_wanted);
+}
+
+static void hear_end(int fd)
+{
+    uint8_t byte;
+    cr_assert_leq(recv(fd, &byte, 1, 0), 0);
+}
+
+static int greet(void)
+{
+    union message message;
+    struct mn_control_hello hello = {.version_min = 1, .version_max = 9, .layout_min = 1, .layout_max = 1};
+    int fd = connect_client();
+    say(fd, &hello, MN_CONTROL_HELLO);
+    hear(fd, &message, MN_CONTROL_HELLO_REPLY, MACHNET_OK, NULL, 0);
+    cr_assert_eq(message.header.request, 77);
+    return fd;
+}
+
+struct application {
+    int fd;
+    void *base[3];
+    uint64_t bytes[3];
+    int pipe, event;
+};
+
+static struct application attach_mapping(void)
+{
+    union message message;
+    struct mn_control_attach attach = {
+        .send_bytes_max = 4 << 20, .receive_bytes_max = 4 << 20, .name = "a\x1b[31mname"};
+    struct application application = {.fd = greet()};
+    int fds[5];
+    say(application.fd, &attach, MN_CONTROL_ATTACH);
+    hear(application.fd, &message, MN_CONTROL_ATTACH_OFFER, MACHNET_OK, fds, 5);
+    for (int i = 0; i < 3; i++) {
+        application.bytes[i] = message.offer.region_bytes[i];
+        cr_assert_eq(mn_region_map(fds[i], application.bytes[i], i < 2, &application.base[i]), 0);
+        close(fds[i]);
+    }
+    application.pipe = fds[3];
+    application.event = fds[4];
+    return application;
+}
+
+static struct application attach(void)
+{
+    union message message;
+    struct mn_control_plain mapped = {.value = 0};
+    struct application application = attach_mapping();
+    say(application.fd, &mapped, MN_CONTROL_ATTACH_MAPPED);
+    hear(application.fd, &message, MN_CONTROL_ATTACHED, MACHNET_OK, NULL, 0);
+    return application;
+}
+
+static void leave(struct application *application)
+{
+    close(application->fd);
+    close(application->pipe);
+    close(application->event);
+    for (int i = 0; i < 3; i++)
+        mn_region_unmap(application->base[i], application->bytes[i]);
+}
+
+static json_t *status(void)
+{
+    union message message;
+    struct mn_control_plain question = {.value = 0};
+    static char text[1 << 20];
+    int fd = greet(), memfd;
+    say(fd, &question, MN_CONTROL_STATUS);
+    hear(fd, &message, MN_CONTROL_STATUS_REPLY, MACHNET_OK, &memfd, 1);
+    ssize_t length = pread(memfd, text, sizeof text, 0);
+    cr_assert_eq(length, (ssize_t)message.plain.value);
+    cr_assert_eq(fcntl(memfd, F_GET_SEALS), F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+    close(memfd);
+    close(fd);
+    json_t *json = json_loadb(text, (size_t)length, 0, NULL);
+    cr_assert_not_null(json);
+    return json;
+}
+
+static json_int_t status_number(const char *outer, const char *name)
+{
+    json_t *json = status(), *place = json_object_get(json, outer);
+    if (json_is_array(place))
+        place = json_array_get(place, 0);
+    cr_assert(json_is_integer(json_object_get(place, name)), "no %s.%s", outer, name);
+    json_int_t value = json_integer_value(json_object_get(place, name));
+    json_decref(json);
+    return value;
+}
+
+/* ---- Hello and malformed messages ---- */
+
+Test(controller, hello__of_another_version_is_refused_in_words)
+{
+    union message message;
+    struct mn_control_hello hello = {.version_min = 2, .version_max = 3, .layout_min = 1, .layout_max = 1};
+    int fd = connect_client();
+    say(fd, &hello, MN_CONTROL_HELLO);
+    hear(fd, &message, MN_CONTROL_HELLO_REPLY, MACHNET_EVERSION, NULL, 0);
+    cr_assert(strstr(message.hello.message, "2 to 3"), "%s", message.hello.message);
+    hear_end(fd);
+    close(fd);
+}
+
+Test(controller, message__that_is_not_expected_closes_with_a_reason)
+{
+    static const uint16_t types[] = {MN_CONTROL_ATTACH,     MN_CONTROL_ATTACH_MAPPED, MN_CONTROL_REGION_MAPPED,
+                                     MN_CONTROL_LISTEN,     MN_CONTROL_STATUS,        MN_CONTROL_CLOSING,
+                                     MN_CONTROL_HELLO_REPLY};
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        union message message = {.bytes = {0}};
+        int fd = connect_client();
+        say(fd, &message, types[i]);
+        hear(fd, &message, MN_CONTROL_CLOSING, MACHNET_EPROTOCOL, NULL, 0);
+        cr_assert_gt(strlen(message.plain.message), 10);
+        hear_end(fd);
+        close(fd);
+    }
+    cr_assert_eq(status_number("counters", "control_messages_malformed"), (json_int_t)(sizeof types / sizeof types[0]));
+}
+
+/* Random and mutated messages in every state; the engine answers the next one all the same. */
+Test(controller, message__at_random)
+{
+    enum { ROUNDS = 3000 };
+    struct prng prng;
+    struct application bystander = attach();
+    prng_init(&prng, 1);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct application victim = {.fd = -1};
+        int kind = (int)(prng_next(&prng) % 4);
+        if (kind == 3)
+            victim = prng_next(&prng) % 2 ? attach() : attach_mapping();
+        int fd = kind == 0 ? connect_client() : kind == 3 ? victim.fd : greet();
+        for (uint64_t n = prng_next(&prng) % 4 + 1; n > 0; n--) {
+            union message message;
+            uint16_t type = (uint16_t)(1 + prng_next(&prng) % 18), length = mn_control_bytes(type);
+            for (size_t i = 0; i < sizeof message.bytes; i++)
+                message.bytes[i] = (uint8_t)(prng_next(&prng) >> (prng_next(&prng) % 64));
+            mn_control_prepare(&message.header, type, 1, 0);
+            for (uint64_t flips = prng_next(&prng) % 3; flips > 0; flips--)
+                message.bytes[prng_next(&prng) % 12] ^= (uint8_t)(1u << prng_next(&prng) % 8);
+            uint64_t cut = prng_next(&prng) % 4 == 0 ? prng_next(&prng) % (MN_CONTROL_BYTES_MAX + 1) : length;
+            (void)send(fd, message.bytes, cut, MSG_DONTWAIT | MSG_NOSIGNAL);
+        }
+        if (kind == 3)
+            leave(&victim);
+        else
+            close(fd);
+    }
+    cr_assert_gt(status_number("counters", "control_messages_malformed"), ROUNDS / 2);
+    cr_assert_eq(poll(&(struct pollfd){.fd = bystander.fd, .events = POLLIN}, 1, 0), 0,
+                 "the bystander is still attached");
+    leave(&bystander);
+}
+
+static int open_descriptors(void)
+{
+    int count = 0;
+    DIR *list = opendir("/proc/self/fd");
+    while (readdir(list) != NULL)
+        count++;
+    closedir(list);
+    return count;
+}
+
+Test(controller, message__with_descriptors_leaks_none)
+{
+    union message message;
+    int before = open_descriptors(), fds[5] = {0, 0, 0, 0, 0};
+    for (int i = 0; i < 10; i++) {
+        int fd = connect_client();
+        struct mn_control_hello hello = {.version_min = 1};
+        mn_control_prepare(&hello.header, MN_CONTROL_HELLO, 1, 0);
+        cr_assert_eq(mn_control_send(fd, &hello.header, fds, 5), 0);
+        hear(fd, &message, MN_CONTROL_CLOSING, MACHNET_EPROTOCOL, NULL, 0);
+        hear_end(fd);
+        close(fd);
+    }
+    uint64_t start = clock_now_ns();
+    while (open_descriptors() != before)
+        cr_assert_lt(clock_now_ns() - start, CLOCK_SECOND_NS, "%d are open, not %d", open_descriptors(), before);
+}
+
+/* ---- Attach ---- */
+
+Test(controller, attach__in_two_steps)
+{
+    struct application application = attach();
+    const struct mn_header *header = application.base[0];
+    struct mn_header copy;
+    cr_assert_eq(mn_layout_check(header, application.bytes[0], &copy), 0);
+    json_t *json = status();
+    cr_assert_eq(json_array_size(json_object_get(json, "channels")), 1);
+    json_t *channel = json_array_get(json_object_get(json, "channels"), 0);
+    cr_assert_str_eq(json_string_value(json_object_get(channel, "name")), "a?[31mname",
+                     "nothing that a terminal would obey");
+    cr_assert_eq(json_integer_value(json_object_get(channel, "pid")), getpid());
+    json_decref(json);
+    leave(&application);
+}
+
+Test(controller, attach__memory_cannot_be_changed_any_more)
+{
+    union message message;
+    struct mn_control_attach question = {.name = "x"};
+    struct mn_control_plain mapped = {.value = 0};
+    int fd = greet(), fds[5];
+    say(fd, &question, MN_CONTROL_ATTACH);
+    hear(fd, &message, MN_CONTROL_ATTACH_OFFER, MACHNET_OK, fds, 5);
+    /* Holes punched before the seals are filled by the engine. */
+    cr_assert_eq(fallocate(fds[1], FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 65536), 0);
+    say(fd, &mapped, MN_CONTROL_ATTACH_MAPPED);
+    hear(fd, &message, MN_CONTROL_ATTACHED, MACHNET_OK, NULL, 0);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_neq(fallocate(fds[i], FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096), 0);
+        cr_assert_neq(ftruncate(fds[i], 0), 0);
+        cr_assert_eq(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fds[i], 0), MAP_FAILED);
+    }
+    for (int i = 0; i < 5; i++)
+        close(fds[i]);
+    close(fd);
+}
+
+Test(controller, attach__quota_is_told_with_number_and_flag)
+{
+    union message message;
+    struct mn_control_attach question = {.name = "x"};
+    restart_engine(1, 0);
+    struct application first = attach();
+    int fd = greet();
+    say(fd, &question, MN_CONTROL_ATTACH);
+    hear(fd, &message, MN_CONTROL_ATTACH_OFFER, MACHNET_EQUOTA, NULL, 0);
+    cr_assert(strstr(message.offer.message, "1 channels") && strstr(message.offer.message, "--quota-channels"), "%s",
+              message.offer.message);
+    leave(&first);
+    close(fd);
+    restart_engine(100, 4 << 20);
+    first = attach();
+    fd = greet();
+    say(fd, &question, MN_CONTROL_ATTACH);
+    hear(fd, &message, MN_CONTROL_ATTACH_OFFER, MACHNET_EQUOTA, NULL, 0);
+    cr_assert(strstr(message.offer.message, "4194304") && strstr(message.offer.message, "--quota-bytes"), "%s",
+              message.offer.message);
+    cr_assert_eq(status_number("users", "channels"), 1);
+    leave(&first);
+    close(fd);
+}
+
+Test(controller, attach__connections_are_bounded)
+{
+    enum { TRIED = 300, ALLOWED = 257 };
+    int fds[TRIED], refused = 0;
+    restart_engine(1, 0);
+    for (int i = 0; i < TRIED; i++)
+        fds[i] = connect_client();
+    for (int i = ALLOWED; i < TRIED; i++) {
+        union message message;
+        hear(fds[i], &message, MN_CONTROL_CLOSING, MACHNET_EQUOTA, NULL, 0);
+        refused += strstr(message.plain.message, "257 connections") != NULL;
+    }
+    cr_assert_eq(refused, TRIED - ALLOWED);
+    for (int i = 0; i < TRIED; i++)
+        close(fds[i]);
+}
+
+Test(controller, attach__a_step_that_does_not_come_is_not_waited_for)
+{
+    union message message;
+    int silent = connect_client();
+    struct application half = attach_mapping();
+    uint64_t start = clock_now_ns();
+    hear(silent, &message, MN_CONTROL_CLOSING, MACHNET_ETIMEDOUT, NULL, 0);
+    hear(half.fd, &message, MN_CONTROL_CLOSING, MACHNET_ETIMEDOUT, NULL, 0);
+    uint64_t took = clock_now_ns() - start;
+    cr_assert(took > UINT64_C(4000000000) && took < UINT64_C(7000000000));
+    cr_assert_eq(status_number("users", "bytes"), 0);
+    leave(&half);
+    close(silent);
+}
+
+/* Waits until user 0 has `bytes` again and returns how long that took. */
+static uint64_t time_to_reclaim(void)
+{
+    uint64_t start = clock_now_ns();
+    while (status_number("users", "bytes") != 0)
+        cr_assert_lt(clock_now_ns() - start, CLOCK_SECOND_NS, "not reclaimed");
+    return clock_now_ns() - start;
+}
+
+Test(controller, death__all_is_reclaimed_within_10_ms)
+{
+    uint64_t best = UINT64_MAX;
+    for (int i = 0; i < 10; i++) {
+        struct application application = attach();
+        cr_assert_gt(status_number("users", "bytes"), 2 << 20);
+        close(application.fd);
+        uint64_t took = time_to_reclaim();
+        best = took < best ? took : best;
+        application.fd = -1;
+        leave(&application);
+    }
+    cr_assert_lt(best, 10000000, "%lu ns",
+                 (unsigned long)best); /* the machine may be busy; the engine must not be slow */
+}
+
+/* A child that inherited the socket keeps it open: the pidfd tells. */
+Test(controller, death__is_seen_although_a_child_holds_the_socket)
+{
+    int ready[2], keep[2];
+    char byte = 0;
+    cr_assert_eq(pipe(ready), 0);
+    cr_assert_eq(pipe(keep), 0);
+    pid_t parent = fork();
+    if (parent == 0) {
+        struct application application = attach();
+        if (fork() == 0) {
+            close(keep[1]);
+            (void)!write(ready[1], &byte, 1);
+            (void)!read(keep[0], &byte, 1); /* until the test ends */
+            _exit(application.fd < 0);
+        }
+        pause();
+    }
+    cr_assert_eq(read(ready[0], &byte, 1), 1);
+    cr_assert_gt(status_number("users", "bytes"), 2 << 20);
+    kill(parent, SIGKILL);
+    waitpid(parent, NULL, 0);
+    cr_assert_lt(time_to_reclaim(), CLOCK_SECOND_NS / 10);
+    close(keep[1]);
+}
+
+Test(controller, shutdown__tells_applications_and_ends)
+{
+    union message message;
+    struct application application = attach();
+    const struct mn_header *header = application.base[0];
+    kill(getpid(), SIGTERM);
+    hear(application.fd, &message, MN_CONTROL_CLOSING, MACHNET_EENGINEGONE, NULL, 0);
+    hear_end(application.fd);
+    cr_assert_eq(atomic_load(&header->closed), -MACHNET_EENGINEGONE);
+    leave(&application);
+    pthread_join(thread, NULL);
+    cr_assert_eq(outcome, 0);
+    worker_stop(worker);
+    controller_free(controller);
+    control_socket_close(&control);
+    nic->ops->close(nic);
+    start_engine();
+}
+
+/* ---- Regions ---- */
+
+static void ask_region(struct application *application, uint64_t bytes)
+{
+    struct mn_control_region request = {.kind = MN_REGION_SEND, .bytes = bytes};
+    say(application->fd, &request, MN_CONTROL_REGION_REQUEST);
+}
+
+Test(controller, region__is_added_by_the_same_two_steps)
+{
+    union message message;
+    struct application application = attach();
+    int fd;
+    ask_region(&application, 1 << 20);
+    hear(application.fd, &message, MN_CONTROL_REGION_OFFER, MACHNET_OK, &fd, 1);
+    struct mn_control_region mapped = message.region;
+    cr_assert(mapped.region == 3 && mapped.kind == MN_REGION_SEND && mapped.bytes == 1 << 20);
+    say(application.fd, &mapped, MN_CONTROL_REGION_MAPPED);
+    hear(application.fd, &message, MN_CONTROL_REGION_READY, MACHNET_OK, NULL, 0);
+    cr_assert_eq(message.header.request, 77);
+    cr_assert_eq(message.region.region, 3);
+    cr_assert_neq(fcntl(fd, F_GET_SEALS) & F_SEAL_FUTURE_WRITE, 0);
+    close(fd);
+    /* 4 MiB were agreed, 2 are there. */
+    ask_region(&application, 4 << 20);
+    hear(application.fd, &message, MN_CONTROL_REGION_REFUSED, MACHNET_EQUOTA, NULL, 0);
+    ask_region(&application, 2 << 20);
+    hear(application.fd, &message, MN_CONTROL_REGION_OFFER, MACHNET_OK, &fd, 1);
+    close(fd);
+    leave(&application);
+    time_to_reclaim();
+}
+
+Test(controller, region__unmapped_one_can_be_asked_for_again)
+{
+    union message message;
+    struct application application = attach();
+    int fd;
+    for (uint16_t region = 3; region < MN_REGIONS_MAX; region++) {
+        ask_region(&application, 65536);
+        hear(application.fd, &message, MN_CONTROL_REGION_OFFER, MACHNET_OK, &fd, 1);
+        cr_assert_eq(message.region.region, region);
+        close(fd);
+    }
+    ask_region(&application, 65536);
+    hear(application.fd, &message, MN_CONTROL_REGION_REFUSED, MACHNET_EQUOTA, NULL, 0);
+    leave(&application);
+    time_to_reclaim();
+}
+
+/* ---- Listeners ---- */
+
+static int32_t try_listen(const struct application *application, const char *ip, uint16_t port, union message *reply)
+{
+    struct mn_control_listen question = {.port = port};
+    uint32_t fd_count;
+    struct endpoint endpoint = {.port = 0};
+    if (ip != NULL)
+        cr_assert(address_parse_ip(ip, &endpoint));
+    memcpy(question.ip, endpoint.ip, sizeof question.ip);
+    say(application->fd, &question, MN_CONTROL_LISTEN);
+    cr_assert_gt(mn_control_receive(application->fd, reply->bytes, NULL, 0, &fd_count, 0), 0);
+    cr_assert_eq(reply->header.type, MN_CONTROL_LISTEN_REPLY);
+    return reply->header.status;
+}
+
+Test(controller, listen__conflicts_and_addresses)
+{
+    union message reply;
+    struct application a = attach(), b = attach();
+    cr_assert_eq(try_listen(&a, own_address(), 7000, &reply), MACHNET_OK);
+    struct mn_control_listen listener = reply.listen;
+    cr_assert_neq(listener.listener, 0);
+    cr_assert_eq(try_listen(&b, own_address(), 7000, &reply), MACHNET_EADDRINUSE);
+    cr_assert_eq(try_listen(&b, NULL, 7000, &reply), MACHNET_EADDRINUSE);
+    cr_assert(strstr(reply.listen.message, "7000"), "%s", reply.listen.message);
+    cr_assert_eq(try_listen(&b, "127.0.0.6", 7000, &reply), MACHNET_EADDRNOTAVAIL);
+    cr_assert(strstr(reply.listen.message, "127.0.0.6"), "%s", reply.listen.message);
+    cr_assert_eq(try_listen(&b, "0.0.0.0", 0, &reply), MACHNET_OK);
+    cr_assert_geq(reply.listen.port, 49152);
+    /* Another's listener cannot be closed. */
+    say(b.fd, &listener, MN_CONTROL_UNLISTEN);
+    hear(b.fd, &reply, MN_CONTROL_UNLISTEN_REPLY, MACHNET_EBADTOKEN, NULL, 0);
+    say(a.fd, &listener, MN_CONTROL_UNLISTEN);
+    hear(a.fd, &reply, MN_CONTROL_UNLISTEN_REPLY, MACHNET_OK, NULL, 0);
+    cr_assert_eq(try_listen(&b, NULL, 7000, &reply), MACHNET_OK);
+    json_t *json = status();
+    cr_assert_eq(json_array_size(json_object_get(json, "listeners")), 2);
+    json_decref(json);
+    /* They go with their channel. */
+    leave(&b);
+    uint64_t start = clock_now_ns();
+    while (try_listen(&a, NULL, 7000, &reply) != MACHNET_OK)
+        cr_assert_lt(clock_now_ns() - start, CLOCK_SECOND_NS);
+    leave(&a);
+}
+
+Test(controller, listen__is_bounded_and_may_be_closed_at_any_moment)
+{
+    enum { MOST = 1024 };
+    union message reply;
+    struct application a = attach();
+    for (int i = 0; i < MOST; i++)
+        cr_assert_eq(try_listen(&a, NULL, 0, &reply), MACHNET_OK);
+    cr_assert_eq(try_listen(&a, NULL, 0, &reply), MACHNET_EQUOTA);
+    cr_assert(strstr(reply.listen.message, "1024"), "%s", reply.listen.message);
+    leave(&a);
+    for (int i = 0; i < 50; i++) { /* the answer is never waited for */
+        struct application b = attach();
+        struct mn_control_listen question = {.port = 9000};
+        say(b.fd, &question, MN_CONTROL_LISTEN);
+        leave(&b);
+    }
+    struct application c = attach();
+    cr_assert_eq(try_listen(&c, NULL, 9000, &reply), MACHNET_OK);
+    leave(&c);
+}
+
+/* ---- Status ---- */
+
+Test(controller, status__floods_are_answered_one_by_one)
+{
+    enum { ASKED = 100 };
+    int fds[ASKED], memfd;
+    struct mn_control_plain question = {.value = 0};
+    union message message;
+    for (int i = 0; i < ASKED; i++)
+        fds[i] = greet();
+    uint64_t start = clock_now_ns();
+    for (int i = 0; i < ASKED; i++)
+        say(fds[i], &question, MN_CONTROL_STATUS);
+    for (int i = 0; i < ASKED; i++) {
+        hear(fds[i], &message, MN_CONTROL_STATUS_REPLY, MACHNET_OK, &memfd, 1);
+        close(memfd);
+        close(fds[i]);
+    }
+    cr_assert_lt(clock_now_ns() - start, CLOCK_SECOND_NS);
+    json_t *json = status();
+    json_t *workers = json_object_get(json, "workers");
+    cr_assert_lt(json_integer_value(json_object_get(json_array_get(workers, 0), "loops")), 1000000);
+    json_decref(json);
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/* How flows end: by either side, by both, in order and otherwise. */
+#include <criterion/criterion.h>
+
+#include "support/flow_expect.h"
+#include "support/flow_pair.h"
+
+Test(transport_close, by_the_client_then_the_server)
+{
+    struct pair pair;
+    pair_init(&pair);
+    struct pair_flow *flow = pair_connect(&pair), *other = &pair.b.flows[0];
+    pair_send(flow, 100000);
+    pair_send(flow, 50);
+    pair_close(flow, false);
+    pair_run(&pair, 50 * PAIR_MS);
+    cr_assert_eq(other->received, 2);
+    cr_assert_eq(flow->sent_ok, 2);
+    expect_end(other, TRANSPORT_CLOSED);
+    expect_end(flow, TRANSPORT_OK);
+    pair_close(other, false);
+    expect_nothing_left(&pair);
+    pair_fini(&pair);
+}
+
+Test(transport_close, by_the_server_while_the_client_sends)
+{
+    struct pair pair;
+    pair_init(&pair);
+    struct pair_flow *flow = pair_connect(&pair), *other = &pair.b.flows[0];
+    for (uint32_t i = 0; i < 100; i++) {
+        pair_send(flow, 30000);
+    }
+    pair_run(&pair, PAIR_MS / 10);
+    pair_close(other, false);
+    pair_run(&pair, 50 * PAIR_MS);
+    expect_end(other, TRANSPORT_OK);
+    expect_end(flow, TRANSPORT_CLOSED);
+    cr_assert_eq(flow->sent_ok + flow->sent_failed, 100);
+    pair_close(flow, false);
+    expect_nothing_left(&pair);
+    pair_fini(&pair);
+}
+
+Test(transport_close, by_both_at_once)
+{
+    struct pair pair;
+    pair_init(&pair);
+    struct pair_flow *flow = pair_connect(&pair), *other = &pair.b.flows[0];
+    pair_send(flow, 5000);
+    pair_send(other, 200000);
+    pair_close(flow, false);
+    pair_close(other, false);
+    pair_run(&pair, 50 * PAIR_MS);
+    expect_end(flow, TRANSPORT_OK);
+    expect_end(other, TRANSPORT_OK);
+    expect_nothing_left(&pair);
+    pair_fini(&pair);
+}
+
+Test(transport_close, before_the_flow_is_established)
+{
+    struct pair pair;
+    pair_init(&pair);
+    struct pair_flow *flow = pair_open(&pair.a, PAIR_PORT);
+    pair_send(flow, 5000);
+    pair_close(flow, false);
+    pair_run(&pair, 50 * PAIR_MS);
+    expect_end(flow, TRANSPORT_OK);
+    cr_assert_eq(pair.b.flows[0].received, 1);
+    expect_end(&pair.b.flows[0], TRANSPORT_CLOSED);
+    pair_close(&pair.b.flows[0], false);
+    expect_nothing_left(&pair);
+    pair_fini(&pair);
+}
+
+Test(transport_close, abort_resets_the_peer)
+{
+    struct pair pair;
+    pair_init(&pair);
+    struct pair_flow *flow = pair_connect(&pair), *other = &pair.b.flows[0];
+    pair_send(flow, 1000000);
+    pair_send(other, 1000000);
+    pair_run(&pair, PAIR_MS / 5);
+    pair_close(flow, true);
+    expect_end(flow, TRANSPORT_ABORTED);
+    cr_assert_eq(flow->sent_failed, 1);
+    pair_run(&pair, pair.delay);
+    expect_end(other, TRANSPORT_RESET);
+    cr_assert_eq(other->sent_failed, 1);
+    pair_close(other, false);
+    expect_nothing_left(&pair);
+    pair_fini(&pair);
+}
+
+static enum pair_fate drop_argument(struct pair *pair, uint64_t index, const struct pair_side *from,
+                                    const uint8_t *packet, size_t length)
+{
+    (void)from, (void)packet, (void)length;
+    return index == pair->argument ? PAIR_DROP : PAIR_PASS;
+}
+
+Test(transport_close, abort_is_repeated_when_lost)
+{
+    struct pair pair;
+    pair_init(&pair);
+    struct pair_flow *flow = pair_connect(&pair), *other = &pair.b.flows[0];
+    pair_run(&pair, 50 * PAIR_MS);
+    pair.fate = drop_argument;
+    pair.argument = pair.packets;
+    pair_close(flow, true);
+    pair_run(&pair, 30 * PAIR_MS);
+    expect_end(other, TRANSPORT_RESET);
+    pair_close(other, false);
+    expect_nothing_left(&pair);
+    pair_fini(&pair);
+}
+
+Test(transport_close, abort_while_opening)
+{
+    struct pair pair;
+    pair_init(&pair);
+    struct pair_flow *flow = pair_open(&pair.a, PAIR_PORT);
+    pair_send(flow, 10);
+    pair_run(&pair, pair.delay);
+    pair_close(flow, true);
+    expect_end(flow, TRANSPORT_ABORTED);
+    pair_run(&pair, 4000 * PAIR_MS);
+    cr_assert_eq(pair.b.accepted_count, 0);
+    expect_nothing_left(&pair);
+    pair_fini(&pair);
+}
+
+Test(transport_send, fails_after_the_end)
+{
+    struct pair pair;
+    pair_init(&pair);
+    struct pair_flow *flow = pair_connect(&pair);
+    pair_close(&pair.b.flows[0], false);
+    pair_run(&pair, 10 * PAIR_MS);
+    expect_end(flow, TRANSPORT_CLOSED);
+    uint32_t sent = flow->sent;
+    pair_send(flow, 10);
+    cr_assert_eq(flow->sent, sent);
+    pair_fini(&pair);
+}
+
+Test(transport_owner_close, leaves_nothing)
+{
+    struct pair pair;
+    pair_init(&pair);
+    struct pair_flow *flow = pair_connect(&pair);
+    pair_open(&pair.a, PAIR_PORT);
+    pair_run(&pair, 10 * PAIR_MS);
+    pair_send(flow, 1000000);
+    pair_send(&pair.b.flows[0], 1000000);
+    pair_run(&pair, PAIR_MS);
+    pair_open(&pair.a, PAIR_PORT);
+    transport_owner_close(pair.a.transport, &pair.a.owner, WIRE_REASON_APPLICATION_DIED, pair.now);
+    cr_assert_eq(pair.a.owner.flow_count, 0);
+    cr_assert_eq(pair.a.extents - pair.a.lent_count, 0);
+    pair_run(&pair, 10 * PAIR_MS);
+    expect_end(&pair.b.flows[0], TRANSPORT_RESET);
+    expect_end(&pair.b.flows[1], TRANSPORT_RESET);
+    pair_settle(&pair);
+    cr_assert_eq(flows_of(&pair.a), 0);
+    struct pair_flow *late = pair_open(&pair.b, PAIR_PORT);
+    pair_run(&pair, 10 * PAIR_MS);
+    expect_end(late, TRANSPORT_REFUSED);
+    pair_fini(&pair);
+}
+
+Test(transport_shutdown, resets_all)
+{
+    struct pair pair;
+    pair_init(&pair);
+    struct pair_flow *flow = pair_connect(&pair);
+    pair_send(flow, 1000000);
+    pair_run(&pair, PAIR_MS);
+    transport_shutdown(pair.a.transport, pair.now);
+    expect_end(flow, TRANSPORT_RESET);
+    cr_assert(transport_wants_transmit(pair.a.transport));
+    pair_run(&pair, pair.delay);
+    expect_end(&pair.b.flows[0], TRANSPORT_RESET);
+    pair_fini(&pair);
+}
+
+Test(transport_owner_resume, nothing_is_lost_for_want_of_room)
+{
+    struct pair pair;
+    pair_init(&pair);
+    pair.a.no_room = pair.b.no_room = true;
+    struct pair_flow *flow = pair_open(&pair.a, PAIR_PORT);
+    for (uint32_t i = 0; i < 10; i++) {
+        pair_send(flow, i * 1000);
+    }
+    pair_close(flow, false);
+    pair_run(&pair, 500 * PAIR_MS);
+    cr_assert_eq(flow->sent_ok, 10);
+    cr_assert_eq(flow->established + flow->ended + (int)pair.b.accepted_count, 0);
+    pair.a.no_room = pair.b.no_room = false;
+    pair_run(&pair, 2000 * PAIR_MS);
+    cr_assert_eq(pair.b.flows[0].received, 10);
+    expect_end(flow, TRANSPORT_OK);
+    expect_end(&pair.b.flows[0], TRANSPORT_CLOSED);
+    pair_close(&pair.b.flows[0], false);
+    expect_nothing_left(&pair);
+    pair_fini(&pair);
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* A peer that knows the checksum and breaks every other rule: flows may end, the transport goes on, nothing leaks. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "base/prng.h"
+#include "support/flow_pair.h"
+
+/* Changes a few bytes behind the dcid, mostly of the first frames, and sets the checksum right. */
+static void tamper(struct prng *prng, uint8_t *packet, size_t length)
+{
+    size_t first = WIRE_HEADER_BYTES, body = length - WIRE_PACKET_MIN;
+    uint64_t changes = 1 + prng_below(prng, 3);
+    for (uint64_t i = 0; i < changes; i++) {
+        size_t at = first + prng_below(prng, prng_chance(prng, 700000) && body > 48 ? 48 : body);
+        packet[at] = prng_chance(prng, 500000) ? (uint8_t)prng_next(prng)
+                                               : (uint8_t)(packet[at] ^ (uint8_t)(1u << prng_below(prng, 8)));
+    }
+    if (prng_chance(prng, 100000)) {
+        packet[7] = (uint8_t)prng_next(prng); /* low byte of the packet number */
+    }
+    wire_packet_seal(packet, length - WIRE_TRAILER_BYTES);
+}
+
+static enum pair_fate hostile(struct pair *pair, uint64_t index, const struct pair_side *from, const uint8_t *packet,
+                              size_t length)
+{
+    struct prng prng;
+    uint8_t copy[WIRE_PACKET_MAX];
+    prng_init(&prng, pair->argument * 1000003 + index);
+    if (prng_chance(&prng, 200000) && length > WIRE_PACKET_MIN) {
+        memcpy(copy, packet, length);
+        tamper(&prng, copy, length);
+        pair_inject(from == &pair->a ? &pair->b : &pair->a, &from->path.local, copy, length);
+    }
+    return prng_chance(&prng, 50000) ? PAIR_DROP : PAIR_PASS;
+}
+
+static void talk(struct pair *pair, struct prng *prng)
+{
+    struct pair_flow *flow = pair_open(&pair->a, PAIR_PORT);
+    for (uint32_t i = 0; i < 40; i++) {
+        pair_send(flow, (uint32_t)prng_below(prng, i % 8 == 0 ? 300000 : 3000));
+        if (pair->b.flow_count > 0 && !pair->b.flows[pair->b.flow_count - 1].closed) {
+            pair_send(&pair->b.flows[pair->b.flow_count - 1], (uint32_t)prng_below(prng, 3000));
+        }
+        pair_run(pair, prng_below(prng, PAIR_MS));
+    }
+    pair_close(flow, prng_chance(prng, 300000));
+    pair_run(pair, 20 * PAIR_MS);
+}
+
+Test(transport_receive, hostile_peers_of_many_seeds)
+{
+    for (uint64_t seed = 1; seed <= 150; seed++) {
+        struct pair pair;
+        struct prng prng;
+        pair_init(&pair);
+        prng_init(&prng, seed);
+        pair.fate = hostile;
+        pair.argument = seed;
+        pair.unchecked = true;
+        for (int i = 0; i < 4; i++) {
+            talk(&pair, &prng);
+        }
+        pair.fate = NULL;
+        uint32_t before = pair.b.accepted_count;
+        struct pair_flow *flow = pair_open(&pair.a, PAIR_PORT);
+        pair_send(flow, 1000);
+        pair_run(&pair, 100 * PAIR_MS);
+        cr_assert_eq(pair.b.accepted_count, before + 1, "seed %llu: no life after", (unsigned long long)seed);
+        cr_assert_eq(pair.b.flows[pair.b.flow_count - 1].received, 1);
+        pair_fini(&pair);
+    }
+}
