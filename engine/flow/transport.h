@@ -180,13 +180,14 @@ uint32_t transport_flows(const struct transport *transport, uint32_t max,
                          void (*visit)(void *arg, const struct flow *flow), void *arg);
 
 /* Counters of a transport: one X-list for the struct, the names and `machnet status`. */
-#define TRANSPORT_COUNTERS(X)                                                                                      \
-    X(packets_sent)                                                                                                \
-    X(packets_received)                                                                                            \
-    X(bytes_sent) X(bytes_received) X(messages_sent) X(messages_received) X(packets_lost) X(packets_retransmitted) \
-        X(probe_timeouts) X(duplicate_packets) X(no_memory_drops) X(bad_checksum) X(bad_version) X(malformed)      \
-            X(unknown_flow) X(resets_sent) X(resets_ignored) X(handshakes) X(handshake_refused) X(retries_sent)    \
-                X(flows_opened) X(flows_accepted) X(flows_ended) X(peers_dead) X(peers_restarted)
+#define TRANSPORT_COUNTERS(X)                                                                                          \
+    X(packets_sent)                                                                                                    \
+    X(packets_received)                                                                                                \
+    X(bytes_sent)                                                                                                      \
+    X(bytes_received) X(messages_sent) X(messages_received) X(packets_lost) X(packets_retransmitted) X(probe_timeouts) \
+        X(duplicate_packets) X(no_memory_drops) X(bad_checksum) X(bad_version) X(malformed) X(unknown_flow)            \
+            X(resets_sent) X(resets_ignored) X(handshakes) X(handshake_refused) X(retries_sent) X(flows_opened)        \
+                X(flows_accepted) X(flows_ended) X(peers_dead) X(peers_restarted)
 struct transport_counters {
 #define X(name) uint64_t name;
     TRANSPORT_COUNTERS(X)

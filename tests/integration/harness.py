@@ -182,6 +182,7 @@ class Engine(Process):
         if kind is None:
             if self in open_things:
                 self.stop()
+            self.clean_up()
         else:
             print("    log of machnetd on %s:\n      %s" % (self.ip, "\n      ".join(self.log[-15:])))
             self.clean_up()

@@ -235,19 +235,27 @@ def test_dead_peer():
 
 
 def test_dead_peer_that_comes_back():
-    """Who was asleep, as in a long migration, hears that its flows are gone when it sends on them; new flows work."""
+    """Who was asleep, as in a long migration, hears that its flows are gone: at once when it sends on them, by its next
+    probe when it does not; new flows work."""
     with Engine(NET + ".2", "--dead-peer-ms", "500") as one, Engine(NET + ".3") as two:
         server = serve(two, 7000, "--flood", "--count", 100000000, "--sizes", 1000)
         client = send(one, two.address(7000), "--count", 0, "--keep", "--sizes", 1000)
         server.expect("accepted")
+        idle_server = serve(two, 7001)
+        idle = send(one, two.address(7001), "--count", 1, "--keep")
+        idle_server.expect("accepted")
         two.signal(signal.SIGSTOP)
-        client.expect("closed", 5, status="MACHNET_EPEERDEAD")
+        for process in (client, idle):
+            process.expect("closed", 5, status="MACHNET_EPEERDEAD")
         two.signal(signal.SIGCONT)
         server.expect("closed", 5, status="MACHNET_ERESET")
-        client.kill()
+        idle_server.expect("closed", 10, status="MACHNET_ERESET")
+        for process in (client, idle):
+            process.kill()
         client = send(one, two.address(7000), "--count", 10, "--sizes", 1000)
         client.done()
-        server.quit()
+        for process in (server, idle_server):
+            process.quit()
 
 
 def test_killed_peer_engine():

@@ -316,6 +316,7 @@ active proctype receiver()
             fi
         od;
 #endif
-        d_step { flow = 0; again = false }
+        flow = 0;
+        again = false
     od
 }

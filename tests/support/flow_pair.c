@@ -233,18 +233,27 @@ void pair_close(struct pair_flow *flow, bool abort)
     transport_close(side->transport, flow->flow, abort, side->pair->now);
 }
 
+void pair_release_one(struct pair_side *side)
+{
+    struct pair_extent extent = side->lent[0];
+    struct pair_flow *flow = side->lent_flow[0];
+    assert(side->lent_count > 0);
+    side->lent_count--;
+    memmove(side->lent, side->lent + 1, side->lent_count * sizeof side->lent[0]);
+    memmove(side->lent_flow, side->lent_flow + 1, side->lent_count * sizeof side->lent_flow[0]);
+    give_back(side, extent.data, extent.length);
+    if (flow->closed) {
+        transport_released_orphan(side->transport, &side->owner, extent.length);
+    } else {
+        transport_released(side->transport, flow->flow, extent.length, side->pair->now);
+    }
+    transport_memory_available(side->transport, &side->owner, side->pair->now);
+}
+
 void pair_release(struct pair_side *side)
 {
     while (side->lent_count > 0) {
-        struct pair_extent extent = side->lent[--side->lent_count];
-        struct pair_flow *flow = side->lent_flow[side->lent_count];
-        give_back(side, extent.data, extent.length);
-        if (flow->closed) {
-            transport_released_orphan(side->transport, &side->owner, extent.length);
-        } else {
-            transport_released(side->transport, flow->flow, extent.length, side->pair->now);
-        }
-        transport_memory_available(side->transport, &side->owner, side->pair->now);
+        pair_release_one(side);
     }
 }
 

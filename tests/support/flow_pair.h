@@ -89,6 +89,8 @@ void pair_send(struct pair_flow *flow, uint32_t length);
 void pair_close(struct pair_flow *flow, bool abort);
 /* Gives back all that the side's reader holds. */
 void pair_release(struct pair_side *side);
+/* Gives back the oldest. */
+void pair_release_one(struct pair_side *side);
 /* A packet from a stranger, or a forged one. */
 void pair_inject(struct pair_side *to, const struct endpoint *from, const uint8_t *packet, size_t length);
 

@@ -90,6 +90,51 @@ Test(transport_released, largest_small_messages_through_the_smallest_window)
     pair_fini(&pair);
 }
 
+Test(transport_released, one_who_is_blocked_is_freed_by_the_last_bit_of_credit)
+{
+    struct pair pair;
+    pair_init(&pair);
+    budget(&pair.b, 65536);
+    pair.b.keep = true;
+    struct pair_flow *flow = pair_connect(&pair), *other = &pair.b.flows[0];
+    pair_send(flow, 30000);
+    pair_send(flow, 100);
+    pair_send(flow, 65536);
+    pair_run(&pair, 50 * PAIR_MS);
+    cr_assert_eq(other->received, 2);
+    pair_release_one(&pair.b); /* worth a CREDIT, but not enough */
+    pair_run(&pair, 50 * PAIR_MS);
+    cr_assert_eq(other->received, 2);
+    pair_release_one(&pair.b);
+    pair_run(&pair, 50 * PAIR_MS);
+    cr_assert_eq(other->received, 3);
+    pair_fini(&pair);
+}
+
+Test(transport_close, both_while_one_is_blocked)
+{
+    struct pair pair;
+    pair_init(&pair);
+    budget(&pair.b, 65536);
+    pair.b.keep = true;
+    struct pair_flow *flow = pair_connect(&pair), *other = &pair.b.flows[0];
+    pair_send(flow, 30000);
+    pair_send(flow, 65536);
+    pair_run(&pair, 50 * PAIR_MS);
+    pair_close(flow, false);
+    pair_run(&pair, 50 * PAIR_MS);
+    cr_assert_eq(flow->ended, 0);
+    pair_close(other, false);
+    pair_run(&pair, 50 * PAIR_MS);
+    cr_assert_eq(flow->ended, 1);
+    cr_assert_eq(flow->status, TRANSPORT_OK);
+    cr_assert_eq(other->status, TRANSPORT_OK);
+    pair_release(&pair.b);
+    pair_settle(&pair);
+    cr_assert_eq(pair.b.owner.promised_bytes, 0);
+    pair_fini(&pair);
+}
+
 Test(transport_released, more_messages_than_credit_at_once)
 {
     struct pair pair;

@@ -13,8 +13,8 @@ static void tamper(struct prng *prng, uint8_t *packet, size_t length)
     uint64_t changes = 1 + prng_below(prng, 3);
     for (uint64_t i = 0; i < changes; i++) {
         size_t at = first + prng_below(prng, prng_chance(prng, 700000) && body > 48 ? 48 : body);
-        packet[at] = prng_chance(prng, 500000) ? (uint8_t)prng_next(prng)
-                                               : (uint8_t)(packet[at] ^ (uint8_t)(1u << prng_below(prng, 8)));
+        uint64_t flip = prng_chance(prng, 500000) ? prng_next(prng) : UINT64_C(1) << prng_below(prng, 8);
+        packet[at] = (uint8_t)(packet[at] ^ flip);
     }
     if (prng_chance(prng, 100000)) {
         packet[7] = (uint8_t)prng_next(prng); /* low byte of the packet number */
