@@ -6,7 +6,7 @@
 #include "worker.h"
 
 enum {
-    LENT_BYTES_NOTABLE = 32 << 10,  /* so much lent: its release may open a window, and is worth a wake-up */
+    LENT_BYTES_NOTABLE = 32 << 10, /* so much lent: its release may open a window, and is worth a wake-up */
     LENT_EXTENTS_NOTABLE = 8,
 };
 

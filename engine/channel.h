@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The engine's end of one channel: takes submissions and releases out of shared memory, checks every field, and drives the
- * transport; posts deliveries and completions; wakes the application. Owned by one worker thread from channel_new to channel_free.
- * Whatever an application does here ends at most its own channel (channel_poll returns a status < 0).
+ * The engine's end of one channel: takes submissions and releases out of shared memory, checks every field, and
+ * drives the transport; posts deliveries and completions; wakes the application. Owned by one worker thread from
+ * channel_new to channel_free. Whatever an application does here ends at most its own channel (channel_poll returns a
+ * status < 0).
  */
 #ifndef MACHNET_ENGINE_CHANNEL_H
 #define MACHNET_ENGINE_CHANNEL_H
@@ -16,30 +17,34 @@
 struct channel;
 struct worker;
 
-/* What the controller has prepared: sealed, populated memory and descriptors. The controller keeps owning (and unmaps, closes) them after
- * the channel was freed. */
+/* What the controller has prepared: sealed, populated memory and descriptors. The controller keeps owning (and
+ * unmaps, closes) them after the channel was freed. */
 struct channel_memory {
-    struct mn_ring_place rings[MN_RING_COUNT];  /* as planned by us, never re-read from shared memory */
-    struct { void *base; uint64_t bytes; uint16_t kind; } regions[MN_REGIONS_MAX]; /* index = region number; base NULL: none */
+    struct mn_ring_place rings[MN_RING_COUNT]; /* as planned by us, never re-read from shared memory */
+    struct {
+        void *base;
+        uint64_t bytes;
+        uint16_t kind;
+    } regions[MN_REGIONS_MAX];  /* index = region number; base NULL: none */
     int pipe_write;             /* non-blocking */
     int event;                  /* eventfd of the application: only ever watched */
     uint64_t receive_bytes_max; /* the receive arena may grow to this */
     uint32_t max_flows;
     char name[MN_NAME_BYTES];
     uint32_t pid, uid;
-    uint64_t id;                /* for logs and status */
+    uint64_t id; /* for logs and status */
 };
 
 /* The worker's own notes on a channel, kept inside the channel. */
 struct channel_seat {
-    void *user;              /* the controller's, for notices */
-    uint32_t index;          /* in the worker's table of channels */
-    uint32_t active_index;   /* in its table of polled ones, or CHANNEL_NOWHERE */
-    bool scheduled;          /* to be flushed before the turn ends */
-    bool reported;           /* the controller was told that it is broken */
-    int32_t broken;          /* status, if the channel broke the rules: it is not polled any more */
-    uint64_t last_work;      /* when polling last found something */
-    uint64_t deadline;       /* asleep: poll it then even if nothing woke it */
+    void *user;            /* the controller's, for notices */
+    uint32_t index;        /* in the worker's table of channels */
+    uint32_t active_index; /* in its table of polled ones, or CHANNEL_NOWHERE */
+    bool scheduled;        /* to be flushed before the turn ends */
+    bool reported;         /* the controller was told that it is broken */
+    int32_t broken;        /* status, if the channel broke the rules: it is not polled any more */
+    uint64_t last_work;    /* when polling last found something */
+    uint64_t deadline;     /* asleep: poll it then even if nothing woke it */
 };
 #define CHANNEL_NOWHERE UINT32_MAX
 
@@ -49,21 +54,23 @@ struct channel *channel_new(struct worker *worker, struct transport *transport, 
 /* Aborts all flows of the application (peers get the wire_reason `reason`) and frees our side. */
 void channel_free(struct channel *channel, uint16_t reason, uint64_t now);
 
-/* Handles up to a bounded number of releases and submissions, and retries what had found no room or memory. Returns how much it did (0:
- * nothing was there), or a negative enum machnet_status: the application broke the rules and the channel must be closed. */
+/* Handles up to a bounded number of releases and submissions, and retries what had found no room or memory. Returns
+ * how much it did (0: nothing was there), or a negative enum machnet_status: the application broke the rules and the
+ * channel must be closed. */
 int channel_poll(struct channel *channel, uint64_t now);
 
 /* Publishes what was posted since the last flush, and signals the application if it sleeps. */
 void channel_flush(struct channel *channel);
 
-/* Before the worker stops polling this channel: sets the need-wakeup flag and looks once more. True: it may sleep until the application
- * signals its event descriptor or *deadline (UINT64_MAX: none) has come. What the application asks for by signs that do not signal
- * (room in the deliveries ring) is looked for at the deadline. */
+/* Before the worker stops polling this channel: sets the need-wakeup flag and looks once more. True: it may sleep
+ * until the application signals its event descriptor or *deadline (UINT64_MAX: none) has come. What the application
+ * asks for by signs that do not signal (room in the deliveries ring) is looked for at the deadline. */
 bool channel_sleep(struct channel *channel, uint64_t now, uint64_t *deadline);
 void channel_awake(struct channel *channel);
 
 /* A region that the controller added by the two steps. 0, or a negative enum machnet_status. */
-int channel_add_region(struct channel *channel, uint16_t region, uint16_t kind, void *base, uint64_t bytes, uint64_t now);
+int channel_add_region(struct channel *channel, uint16_t region, uint16_t kind, void *base, uint64_t bytes,
+                       uint64_t now);
 /* The controller could not give a receive region that was asked for. */
 void channel_region_refused(struct channel *channel, uint64_t now);
 

@@ -84,7 +84,8 @@ static void post(struct channel *channel, const void *entry)
     worker_schedule(channel->worker, channel);
 }
 
-static bool op_deliver(struct transport_owner *owner, void *flow_user, const struct transport_extent *extent, uint64_t tag)
+static bool op_deliver(struct transport_owner *owner, void *flow_user, const struct transport_extent *extent,
+                       uint64_t tag)
 {
     struct channel *channel = owner->user;
     const struct channel_flow *flow = flow_user;

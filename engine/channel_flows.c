@@ -8,24 +8,24 @@
 /* The tables are as long as the application's flows may become many, but untouched pages of them take no memory. */
 bool channel_flows_init(struct channel *channel)
 {
-    channel->opened.slots = calloc(channel->max_flows, sizeof *channel->opened.slots);
-    channel->accepted.slots = calloc(channel->max_flows, sizeof *channel->accepted.slots);
+    channel->opened = calloc(channel->max_flows, sizeof *channel->opened);
+    channel->accepted = calloc(channel->max_flows, sizeof *channel->accepted);
     channel->accepted_free = calloc(channel->max_flows, sizeof *channel->accepted_free);
-    return channel->opened.slots != NULL && channel->accepted.slots != NULL && channel->accepted_free != NULL;
+    return channel->opened != NULL && channel->accepted != NULL && channel->accepted_free != NULL;
 }
 
-static void table_fini(struct flow_table *table, uint32_t capacity)
+static void table_fini(struct channel_flow **table, uint32_t capacity)
 {
-    for (uint32_t i = 0; table->slots != NULL && i < capacity; i++)
-        free(table->slots[i]);
-    free(table->slots);
+    for (uint32_t i = 0; table != NULL && i < capacity; i++)
+        free(table[i]);
+    free(table);
 }
 
 void channel_flows_fini(struct channel *channel)
 {
     bool any = channel->flow_count > 0; /* reading an untouched table would make it take memory */
-    table_fini(&channel->opened, any ? channel->max_flows : 0);
-    table_fini(&channel->accepted, channel->accepted_high);
+    table_fini(channel->opened, any ? channel->max_flows : 0);
+    table_fini(channel->accepted, channel->accepted_high);
     free(channel->accepted_free);
 }
 
@@ -39,8 +39,8 @@ static struct channel_flow **slot_of(const struct channel *channel, uint64_t tok
 {
     if (index_of(token) >= channel->max_flows)
         return NULL;
-    const struct flow_table *table = (uint32_t)token & MN_TOKEN_ACCEPTED ? &channel->accepted : &channel->opened;
-    return &table->slots[index_of(token)];
+    struct channel_flow **table = (uint32_t)token & MN_TOKEN_ACCEPTED ? channel->accepted : channel->opened;
+    return &table[index_of(token)];
 }
 
 struct channel_flow *channel_flow_find(const struct channel *channel, uint64_t token)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the files of the channel share. Nothing here is in shared memory; everything is used by the worker's thread alone. */
+/* What the files of the channel share. Nothing here is in shared memory; everything is used by the worker's thread
+ * alone. */
 #ifndef MACHNET_ENGINE_CHANNEL_INTERNAL_H
 #define MACHNET_ENGINE_CHANNEL_INTERNAL_H
 
@@ -16,29 +17,24 @@
 #include "machnet/machnet.h"
 
 /*
- * A flow as this channel knows it. It lives in the table from OPEN or ACCEPTED until both CLOSE was taken from the application and CLOSED was
- * posted to it: so its token is in use, on both sides, exactly while the entry exists.
+ * A flow as this channel knows it. It lives in the table from OPEN or ACCEPTED until both CLOSE was taken from the
+ * application and CLOSED was posted to it: so its token is in use, on both sides, exactly while the entry exists.
  */
 struct channel_flow {
     uint64_t token;
-    struct flow *flow;           /* the transport's; NULL: it never had one, or it was told to close it */
-    struct channel_flow *next;   /* in `failed` */
-    int32_t status;              /* why it ended; MACHNET_OK: it has not, or nothing went wrong */
+    struct flow *flow;         /* the transport's; NULL: it never had one, or it was told to close it */
+    struct channel_flow *next; /* in `failed` */
+    int32_t status;            /* why it ended; MACHNET_OK: it has not, or nothing went wrong */
     bool close_taken;
     bool closed_posted;
 };
 
-/* One table for the indices that the client chooses and one for those that we choose. slots[index], capacity max_flows. */
-struct flow_table {
-    struct channel_flow **slots;
-};
-
 /* A message that the application holds. */
 struct lease {
-    uint64_t flow;        /* token */
+    uint64_t flow; /* token */
     uint64_t offset;
     uint32_t length;
-    uint32_t generation;  /* never 0; counts the uses of this entry */
+    uint32_t generation; /* never 0; counts the uses of this entry */
     uint32_t next_free;
     uint16_t region;
     bool lent;
@@ -61,30 +57,30 @@ struct channel {
     struct channel_seat seat;
     struct mn_header *header;
     struct mn_ring submissions, completions, deliveries, releases;
-    bool deliveries_posted, completions_posted;   /* and not published */
-    int32_t broken;                               /* status, once a rule was broken */
-    uint64_t now;                                 /* of the last call that knew */
+    bool deliveries_posted, completions_posted; /* and not published */
+    int32_t broken;                             /* status, once a rule was broken */
+    uint64_t now;                               /* of the last call that knew */
 
     struct channel_region regions[MN_REGIONS_MAX];
-    struct mn_arena *arena;                       /* of all RECEIVE regions */
+    struct mn_arena *arena; /* of all RECEIVE regions */
     uint64_t receive_bytes_max;
-    bool memory_short;                            /* an extent was refused since memory was last announced */
-    bool memory_freed;                            /* an extent came back since then */
-    bool region_wanted;                           /* a request is under way */
-    uint64_t grow_after;                          /* ask for no region before */
+    bool memory_short;   /* an extent was refused since memory was last announced */
+    bool memory_freed;   /* an extent came back since then */
+    bool region_wanted;  /* a request is under way */
+    uint64_t grow_after; /* ask for no region before */
 
     struct lease *leases;
-    uint32_t lease_capacity, lease_free;          /* head of the free list, or LEASE_NONE */
+    uint32_t lease_capacity, lease_free; /* head of the free list, or LEASE_NONE */
     uint32_t lent_extents;
     uint64_t lent_bytes;
 
-    struct flow_table opened, accepted;
-    uint32_t *accepted_free;                      /* stack of free indices below accepted_high */
+    struct channel_flow **opened, **accepted; /* by index, which the client or we chose; max_flows each */
+    uint32_t *accepted_free;                  /* stack of free indices below accepted_high */
     uint32_t accepted_free_count, accepted_high, accepted_generation;
     uint32_t flow_count, max_flows;
-    struct channel_flow *failed, *failed_tail;    /* whose CLOSED did not come from the transport and waits for room */
-    uint32_t sends_in_flight;                     /* SENDs without a completion in the ring */
-    uint32_t blocked;                             /* BLOCKED_*: something waits for that */
+    struct channel_flow *failed, *failed_tail; /* whose CLOSED did not come from the transport and waits for room */
+    uint32_t sends_in_flight;                  /* SENDs without a completion in the ring */
+    uint32_t blocked;                          /* BLOCKED_*: something waits for that */
 
     int pipe_write, event;
     char name[MN_NAME_BYTES];
@@ -93,7 +89,8 @@ struct channel {
     uint64_t messages_sent, messages_received, bytes_sent, bytes_received, submitted, wakeups;
 };
 
-/* Takes the next entry of a ring in memory that the application can change at any time: after this only the copy exists. */
+/* Takes the next entry of a ring in memory that the application can change at any time: after this only the copy
+ * exists. */
 static inline void channel_take(struct mn_ring *ring, void *entry, size_t bytes)
 {
     memcpy(entry, mn_ring_entry(ring, 0), bytes);
@@ -110,9 +107,11 @@ bool channel_flows_init(struct channel *channel);
 void channel_flows_fini(struct channel *channel);
 /* The flow with exactly this token, or NULL. */
 struct channel_flow *channel_flow_find(const struct channel *channel, uint64_t token);
-/* True if `token` may be used for a new flow by the client: its kind, index and generation are in range and the index is free. */
+/* True if `token` may be used for a new flow by the client: its kind, index and generation are in range and the index
+ * is free. */
 bool channel_flow_token_free(const struct channel *channel, uint64_t token);
-/* Adds a flow under `token`, which is free (NULL: memory is short), or under one that we choose (NULL also at max_flows). */
+/* Adds a flow under `token`, which is free (NULL: memory is short), or under one that we choose (NULL also at
+ * max_flows). */
 struct channel_flow *channel_flow_add(struct channel *channel, uint64_t token);
 struct channel_flow *channel_flow_add_accepted(struct channel *channel);
 /* Frees the entry if nothing keeps it any more. */
@@ -129,7 +128,8 @@ bool channel_memory_init(struct channel *channel, const struct channel_memory *m
 void channel_memory_fini(struct channel *channel);
 /* The bytes at (region, offset, length) of a region of kind SEND, or NULL: they are not all inside one. */
 const uint8_t *channel_send_bytes(const struct channel *channel, uint16_t region, uint64_t offset, uint32_t length);
-bool channel_extent_reserve(struct transport_owner *owner, uint32_t length, bool last_reserve, struct transport_extent *extent);
+bool channel_extent_reserve(struct transport_owner *owner, uint32_t length, bool last_reserve,
+                            struct transport_extent *extent);
 void channel_extent_abandon(struct transport_owner *owner, const struct transport_extent *extent);
 /* Lends a reserved extent to the application: the lease for the delivery. There is a free one (lease_free). */
 uint64_t channel_lend(struct channel *channel, uint64_t flow, const struct transport_extent *extent);

@@ -8,7 +8,7 @@
 
 enum {
     RELEASES_PER_POLL = 1024,
-    KEEP_BLOCKS = 1,                     /* free blocks that only the head message of a flow may take */
+    KEEP_BLOCKS = 1, /* free blocks that only the head message of a flow may take */
     GROW_MIN = 1 << 20,
     GROW_MAX = 16 << 20,
 };
@@ -73,7 +73,8 @@ void channel_memory_fini(struct channel *channel)
     free(channel->leases);
 }
 
-int channel_add_region(struct channel *channel, uint16_t region, uint16_t kind, void *base, uint64_t bytes, uint64_t now)
+int channel_add_region(struct channel *channel, uint16_t region, uint16_t kind, void *base, uint64_t bytes,
+                       uint64_t now)
 {
     channel->now = now;
     if (kind == MN_REGION_RECEIVE)
@@ -114,8 +115,9 @@ static uint64_t round_up_to_blocks(uint64_t bytes)
 }
 
 /*
- * The bytes of the next receive region, so that a message of `length` fits beside the reserve; 0: the arena may not grow to that. The arena
- * doubles; the last bytes that could still hold a message of the greatest length are not cut into regions too short for one.
+ * The bytes of the next receive region, so that a message of `length` fits beside the reserve; 0: the arena may not
+ * grow to that. The arena doubles; the last bytes that could still hold a message of the greatest length are not cut
+ * into regions too short for one.
  */
 static uint64_t next_region_bytes(const struct channel *channel, uint32_t length)
 {
@@ -145,7 +147,8 @@ static void want_region(struct channel *channel, uint32_t length)
     worker_want_region(channel->worker, channel, bytes);
 }
 
-bool channel_extent_reserve(struct transport_owner *owner, uint32_t length, bool last_reserve, struct transport_extent *extent)
+bool channel_extent_reserve(struct transport_owner *owner, uint32_t length, bool last_reserve,
+                            struct transport_extent *extent)
 {
     struct channel *channel = owner->user;
     struct mn_extent place;

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Submissions. The rule for what closes the channel: whatever a correct library can never submit, however its calls cross with what the
- * engine does at the same time. A flow that ended, a path that does not exist, a quota are answered; a field out of range is not.
+ * Submissions. The rule for what closes the channel: whatever a correct library can never submit, however its calls
+ * cross with what the engine does at the same time. A flow that ended, a path that does not exist, a quota are
+ * answered; a field out of range is not.
  */
 #include "channel_internal.h"
 #include "worker.h"
 
 enum { SUBMISSIONS_PER_POLL = 256 };
 
-#define OPEN_TIMEOUT_MIN_NS UINT64_C(1000000)          /* 1 ms */
-#define OPEN_TIMEOUT_MAX_NS UINT64_C(3600000000000)    /* 1 h */
+#define OPEN_TIMEOUT_MIN_NS UINT64_C(1000000)       /* 1 ms */
+#define OPEN_TIMEOUT_MAX_NS UINT64_C(3600000000000) /* 1 h */
 
 union submission {
     struct mn_submission common;
@@ -29,8 +30,9 @@ static bool completion_room(struct channel *channel)
 }
 
 /*
- * A token that names no flow here is a broken rule: an entry is freed only after the flow's CLOSE was taken from this same ring, so a SEND or
- * CLOSE that a library submitted before it always finds the entry, and after it a library submits none.
+ * A token that names no flow here is a broken rule: an entry is freed only after the flow's CLOSE was taken from this
+ * same ring, so a SEND or CLOSE that a library submitted before it always finds the entry, and after it a library
+ * submits none.
  */
 static int submit_send(struct channel *channel, const struct mn_submission *send, uint64_t now)
 {
@@ -75,7 +77,8 @@ static int32_t status_of_open_failure(enum transport_status status)
 }
 
 /* Tries to open `flow`; MACHNET_OK, or why it is not possible. */
-static int32_t open_flow(struct channel *channel, struct channel_flow *flow, const struct mn_submission_open *open, uint64_t now)
+static int32_t open_flow(struct channel *channel, struct channel_flow *flow, const struct mn_submission_open *open,
+                         uint64_t now)
 {
     struct endpoint local = {.port = open->local_port}, remote = {.port = open->remote_port};
     memcpy(local.ip, open->local_ip, sizeof local.ip);
@@ -92,7 +95,8 @@ static int32_t open_flow(struct channel *channel, struct channel_flow *flow, con
     timeout = timeout < OPEN_TIMEOUT_MIN_NS ? OPEN_TIMEOUT_MIN_NS : timeout;
     timeout = timeout > OPEN_TIMEOUT_MAX_NS ? OPEN_TIMEOUT_MAX_NS : timeout;
     enum transport_status why = TRANSPORT_OK;
-    flow->flow = transport_open(channel->transport, &channel->owner, flow, &path, local.port, remote.port, timeout, now, &why);
+    flow->flow =
+        transport_open(channel->transport, &channel->owner, flow, &path, local.port, remote.port, timeout, now, &why);
     return flow->flow != NULL ? MACHNET_OK : status_of_open_failure(why);
 }
 

@@ -21,7 +21,8 @@ static bool make_room(struct worker *worker)
     if (worker->channels.count < worker->channel_capacity)
         return true;
     uint32_t capacity = worker->channel_capacity == 0 ? 16 : 2 * worker->channel_capacity;
-    if (!set_grow(&worker->channels, capacity) || !set_grow(&worker->active, capacity) || !set_grow(&worker->scheduled, capacity))
+    if (!set_grow(&worker->channels, capacity) || !set_grow(&worker->active, capacity) ||
+        !set_grow(&worker->scheduled, capacity))
         return false;
     worker->channel_capacity = capacity;
     return true;
@@ -109,7 +110,8 @@ void worker_detach(struct worker *worker, struct channel *channel, uint16_t reas
 static void report(struct worker *worker, struct channel *channel)
 {
     struct channel_seat *seat = channel_seat(channel);
-    struct worker_message notice = {.type = WORKER_BROKEN, .status = seat->broken, .user = seat->user, .channel = channel};
+    struct worker_message notice = {
+        .type = WORKER_BROKEN, .status = seat->broken, .user = seat->user, .channel = channel};
     seat->reported = mailbox_notify(&worker->mailbox, &notice);
     if (!seat->reported)
         worker->unreported = true;

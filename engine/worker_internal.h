@@ -18,12 +18,12 @@ struct message_list {
 
 /* Between controller and worker. */
 struct mailbox {
-    pthread_mutex_t lock;           /* held for a few instructions only */
-    struct message_list inbox;      /* commands */
-    struct message_list outbox;     /* commands that are done, and notices */
-    atomic_bool mail;               /* the inbox has something; read without the lock */
+    pthread_mutex_t lock;       /* held for a few instructions only */
+    struct message_list inbox;  /* commands */
+    struct message_list outbox; /* commands that are done, and notices */
+    atomic_bool mail;           /* the inbox has something; read without the lock */
     atomic_bool stop;
-    int inbox_event;                /* eventfds, ours alone */
+    int inbox_event; /* eventfds, ours alone */
     int outbox_event;
 };
 
@@ -38,24 +38,24 @@ struct worker {
     pthread_t thread;
     struct mailbox mailbox;
     int epoll;
-    bool nic_wakes;                  /* the NIC has descriptors to sleep on */
+    bool nic_wakes; /* the NIC has descriptors to sleep on */
     struct nic *loop;
     struct nic_queue *ports[PORT_COUNT];
-    uint32_t last_port;              /* of the last packet sent: the next is most likely for it, too */
+    uint32_t last_port; /* of the last packet sent: the next is most likely for it, too */
     struct transport *transport;
 
     /* Each has room for `channel_capacity`. */
-    struct channel_set channels;     /* all */
-    struct channel_set active;       /* those that are polled; the others sleep on their event descriptors */
-    struct channel_set scheduled;    /* those to flush */
+    struct channel_set channels;  /* all */
+    struct channel_set active;    /* those that are polled; the others sleep on their event descriptors */
+    struct channel_set scheduled; /* those to flush */
     uint32_t channel_capacity;
-    uint64_t channel_deadline;       /* the earliest of those that sleep */
-    bool unreported;                 /* a broken channel whose notice found no memory */
+    uint64_t channel_deadline; /* the earliest of those that sleep */
+    bool unreported;           /* a broken channel whose notice found no memory */
     bool shut_down;
 
-    uint64_t now;                    /* of this turn */
-    uint64_t last_work;              /* when a turn last found something */
-    uint64_t last_look;              /* when the descriptors were last looked at */
+    uint64_t now;       /* of this turn */
+    uint64_t last_work; /* when a turn last found something */
+    uint64_t last_look; /* when the descriptors were last looked at */
     struct worker_counters counters;
 };
 

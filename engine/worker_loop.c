@@ -11,16 +11,16 @@
 
 enum { EVENTS_PER_LOOK = 64 };
 
-#define LOOK_NS UINT64_C(10000)        /* a busy worker looks so often whether a sleeping channel calls */
-#define YIELD_AFTER_NS UINT64_C(3000)  /* without work so long: others may have the processor between our turns */
+#define LOOK_NS UINT64_C(10000)       /* a busy worker looks so often whether a sleeping channel calls */
+#define YIELD_AFTER_NS UINT64_C(3000) /* without work so long: others may have the processor between our turns */
 #define SLEEP_MAX_NS UINT64_C(3600000000000)
 
 /* Sleeps until one of our descriptors is signalled or the time is over. Returns how many are, or -1. */
 static int wait_for_events(int epoll, struct epoll_event *events, uint64_t timeout_ns)
 {
     timeout_ns = timeout_ns < SLEEP_MAX_NS ? timeout_ns : SLEEP_MAX_NS;
-    struct timespec timeout = {
-        .tv_sec = (time_t)(timeout_ns / CLOCK_SECOND_NS), .tv_nsec = (long)(timeout_ns % CLOCK_SECOND_NS)};
+    struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / CLOCK_SECOND_NS),
+                               .tv_nsec = (long)(timeout_ns % CLOCK_SECOND_NS)};
     int count = epoll_pwait2(epoll, events, EVENTS_PER_LOOK, &timeout, NULL);
     if (count < 0 && errno == ENOSYS) /* kernels before 5.11: whole milliseconds, rounded up */
         count = epoll_wait(epoll, events, EVENTS_PER_LOOK, (int)((timeout_ns + 999999) / 1000000));
@@ -76,7 +76,8 @@ static void sleep_until_called(struct worker *worker, uint64_t now)
         worker->counters.wakeups++;
 }
 
-/* Between turns: go on, let others run, or sleep. After a turn that found something there may be more that no descriptor tells of. */
+/* Between turns: go on, let others run, or sleep. After a turn that found something there may be more that no
+ * descriptor tells of. */
 static void rest(struct worker *worker, bool busy, uint64_t now)
 {
     bool spinning = busy || now - worker->last_work < worker->config.spin_ns || !worker->nic_wakes;

@@ -6,7 +6,7 @@
 
 enum {
     TRANSMIT_PER_TURN = 128,
-    LOOP_BURSTS = 4,          /* the loopback port is emptied in a turn: 4 * NIC_BURST >= TRANSMIT_PER_TURN */
+    LOOP_BURSTS = 4, /* the loopback port is emptied in a turn: 4 * NIC_BURST >= TRANSMIT_PER_TURN */
     NOTICES_PER_TURN = 16,
 };
 
@@ -15,7 +15,8 @@ static bool is_flow_packet(const struct nic_packet *packet)
     return packet->length >= WIRE_PACKET_MIN && (packet->data[0] & 0xf) == WIRE_FLOW;
 }
 
-/* True if the packet belongs to a flow of another worker. Other types carry no connection id of ours, or are rare: the transport looks. */
+/* True if the packet belongs to a flow of another worker. Other types carry no connection id of ours, or are rare:
+ * the transport looks. */
 static bool misdirected(const struct worker *worker, const struct nic_packet *packet)
 {
     return is_flow_packet(packet) && packet->data[8] >> 2 != worker->config.transport.worker;
@@ -27,7 +28,8 @@ static void receive_packet(struct worker *worker, struct nic_queue *port, const 
         worker->counters.misdirected++;
         return;
     }
-    struct transport_path path = {.local = packet->local, .remote = packet->remote, .max_udp_payload = WIRE_PAYLOAD_MIN_MTU};
+    struct transport_path path = {
+        .local = packet->local, .remote = packet->remote, .max_udp_payload = WIRE_PAYLOAD_MIN_MTU};
     if (!is_flow_packet(packet)) /* those belong to a flow that knows its path; asking takes time */
         path.max_udp_payload = port->ops->max_payload(port, &packet->local, &packet->remote);
     transport_receive(worker->transport, &path, packet->data, packet->length, now);
@@ -57,7 +59,8 @@ static uint32_t take_notices(struct worker *worker, uint64_t now)
         /* PORT_UNREACHABLE proves nothing (anybody may send it) and is not acted upon. */
         if (notice.kind != NIC_TOO_LONG)
             continue;
-        struct transport_path path = {.local = notice.local, .remote = notice.remote, .max_udp_payload = notice.max_payload};
+        struct transport_path path = {
+            .local = notice.local, .remote = notice.remote, .max_udp_payload = notice.max_payload};
         transport_path_too_long(worker->transport, &path, notice.max_payload, now);
     }
     return count;
@@ -65,8 +68,8 @@ static uint32_t take_notices(struct worker *worker, uint64_t now)
 
 uint32_t worker_receive(struct worker *worker, uint64_t now)
 {
-    return receive_from(worker, worker->ports[PORT_NIC], 1, now) + receive_from(worker, worker->ports[PORT_LOOP], LOOP_BURSTS, now) +
-           take_notices(worker, now);
+    return receive_from(worker, worker->ports[PORT_NIC], 1, now) +
+           receive_from(worker, worker->ports[PORT_LOOP], LOOP_BURSTS, now) + take_notices(worker, now);
 }
 
 /* ---- Transmission ---- */
@@ -131,7 +134,8 @@ uint32_t worker_transmit(struct worker *worker, uint64_t now)
     return count;
 }
 
-int worker_path(struct worker *worker, const struct endpoint *local, const struct endpoint *remote, struct transport_path *path)
+int worker_path(struct worker *worker, const struct endpoint *local, const struct endpoint *remote,
+                struct transport_path *path)
 {
     const struct path_table *table = worker->config.paths;
     if (path_choose(table, worker->config.transport.worker, local, remote, &path->local, &path->remote) != PATH_OK)

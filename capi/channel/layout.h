@@ -57,6 +57,8 @@ enum {
  * descriptor (engine -> client: it first clears the bits it saw, by an atomic exchange, then writes one byte to the pipe; client -> engine:
  * adds 1 to the eventfd). The sleeper sets its bits, runs a seq_cst fence, looks at the rings once more, and only then sleeps; it clears
  * its bits when it is awake.
+ * Only what is published in a ring is signalled, not that a full ring has room again: a producer that waits for room looks again by itself
+ * (the engine for deliveries, by a timer) or is called by what follows from it (the client for submissions, by completions).
  */
 struct mn_header {
     /* Written by the engine before the client sees it, then constant. The client copies it once. */

@@ -21,14 +21,18 @@ static const char tried[] = "Cannot open the channel";
 
 static int32_t fail_memory(machnet_error *error, int os_error)
 {
-    return mn_fail(error, mn_status_of_errno(os_error), os_error, "%s: memory or descriptors could not be had (%s). Free some, or "
-                   "raise the limits of this process, then try again.", tried, mn_errno_text(os_error));
+    return mn_fail(error, mn_status_of_errno(os_error), os_error,
+                   "%s: memory or descriptors could not be had (%s). Free some, or "
+                   "raise the limits of this process, then try again.",
+                   tried, mn_errno_text(os_error));
 }
 
 static int32_t fail_offer(machnet_error *error)
 {
-    return mn_fail(error, MACHNET_EPROTOCOL, 0, "%s: the engine offered memory that this library (%s) cannot use. Install "
-                   "machnetd and libmachnet of one release.", tried, machnet_version_string());
+    return mn_fail(error, MACHNET_EPROTOCOL, 0,
+                   "%s: the engine offered memory that this library (%s) cannot use. Install "
+                   "machnetd and libmachnet of one release.",
+                   tried, machnet_version_string());
 }
 
 static int32_t ask_offer(struct machnet_channel *channel, const machnet_options *options,
@@ -43,9 +47,10 @@ static int32_t ask_offer(struct machnet_channel *channel, const machnet_options 
     uint32_t fd_count;
 
     mn_control_prepare(&question.header, MN_CONTROL_ATTACH, 2, MACHNET_OK);
-    snprintf(question.name, sizeof question.name, "%s", chosen->name[0] != '\0' ? chosen->name : program_invocation_short_name);
-    int32_t status = mn_connection_ask(channel->control.socket, &question.header, MN_CONTROL_ATTACH_OFFER, tried, &answer, fds,
-                                       OFFER_FDS, &fd_count, error);
+    snprintf(question.name, sizeof question.name, "%s",
+             chosen->name[0] != '\0' ? chosen->name : program_invocation_short_name);
+    int32_t status = mn_connection_ask(channel->control.socket, &question.header, MN_CONTROL_ATTACH_OFFER, tried,
+                                       &answer, fds, OFFER_FDS, &fd_count, error);
     if (status < 0)
         return status;
     if (answer.header.status < 0)
@@ -107,7 +112,8 @@ static int32_t make_tables(struct machnet_channel *channel, uint32_t max_flows, 
     if (max_flows == 0)
         return fail_offer(error);
     if (send->slots == NULL || send->arena == NULL || receive->messages == NULL ||
-        mn_flows_init(&channel->flows, max_flows) < 0 || mn_arena_add_region(send->arena, 1, channel->regions[1].bytes) < 0)
+        mn_flows_init(&channel->flows, max_flows) < 0 ||
+        mn_arena_add_region(send->arena, 1, channel->regions[1].bytes) < 0)
         return fail_memory(error, ENOMEM);
     atomic_store_explicit(&send->arena_bytes, channel->regions[1].bytes, memory_order_relaxed);
     return MACHNET_OK;
@@ -139,8 +145,8 @@ static int32_t say_mapped(struct machnet_channel *channel, machnet_error *error)
     uint32_t fd_count;
 
     mn_control_prepare(&question.header, MN_CONTROL_ATTACH_MAPPED, 3, MACHNET_OK);
-    int32_t status = mn_connection_ask(channel->control.socket, &question.header, MN_CONTROL_ATTACHED, tried, &answer, NULL, 0,
-                                       &fd_count, error);
+    int32_t status = mn_connection_ask(channel->control.socket, &question.header, MN_CONTROL_ATTACHED, tried, &answer,
+                                       NULL, 0, &fd_count, error);
     if (status == MACHNET_OK && answer.header.status < 0)
         status = mn_fail(error, answer.header.status, 0, "%s: %s", tried, answer.offer.message);
     return status;
@@ -175,7 +181,7 @@ int32_t mn_attach(struct machnet_channel *channel, const machnet_options *option
 
 void mn_detach(struct machnet_channel *channel)
 {
-    int *const fds[] = {&channel->control.socket, &channel->epoll,      &channel->pipe,
+    int *const fds[] = {&channel->control.socket, &channel->epoll,     &channel->pipe,
                         &channel->engine_event,   &channel->notice.fd, &channel->wake.fd};
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
         mn_close_fds(fds[i], 1);

@@ -13,7 +13,7 @@
 static void channel_in_child(struct mn_handle *handle)
 {
     struct machnet_channel *channel = (struct machnet_channel *)handle; /* its first member */
-    int *const fds[] = {&channel->control.socket, &channel->epoll,      &channel->pipe,
+    int *const fds[] = {&channel->control.socket, &channel->epoll,     &channel->pipe,
                         &channel->engine_event,   &channel->notice.fd, &channel->wake.fd};
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
         mn_close_fds(fds[i], 1);
@@ -82,8 +82,10 @@ static int32_t open_channel(const struct machnet_context *context, const machnet
         return status;
     int os_error = mn_handle_enter(&channel->handle, channel_in_child);
     if (os_error != 0)
-        return mn_fail(error, mn_status_of_errno(os_error), os_error, "Cannot open the channel: a page of memory could not be "
-                       "had (%s). Free some, then try again.", mn_errno_text(os_error));
+        return mn_fail(error, mn_status_of_errno(os_error), os_error,
+                       "Cannot open the channel: a page of memory could not be "
+                       "had (%s). Free some, then try again.",
+                       mn_errno_text(os_error));
     return MACHNET_OK;
 }
 
@@ -93,11 +95,13 @@ int32_t machnet_channel_open(machnet_context *context, const machnet_options *op
     if (context == NULL || channel == NULL)
         return mn_fail_argument(error, __func__, "a pointer is NULL");
     if (mn_handle_forked(&context->handle))
-        return mn_fail(error, MACHNET_EFORKED, 0, "Cannot open the channel: the context belongs to the parent of this process. "
+        return mn_fail(error, MACHNET_EFORKED, 0,
+                       "Cannot open the channel: the context belongs to the parent of this process. "
                        "Open one here.");
     struct machnet_channel *made = aligned_alloc(alignof(struct machnet_channel), sizeof *made);
     if (made == NULL)
-        return mn_fail(error, MACHNET_ENOMEM, ENOMEM, "Cannot open the channel: memory is short. Free some, then try again.");
+        return mn_fail(error, MACHNET_ENOMEM, ENOMEM,
+                       "Cannot open the channel: memory is short. Free some, then try again.");
     __builtin_memset(made, 0, sizeof *made);
     made->control.socket = made->epoll = made->pipe = made->engine_event = made->notice.fd = made->wake.fd = -1;
     made->shared.references = made->shared.holds = 1;

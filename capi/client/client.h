@@ -27,8 +27,8 @@
 
 /* A received message: private copy of what its delivery said. */
 struct mn_message {
-    _Atomic uint64_t token;          /* of the buffer while it is borrowed, else 0 */
-    struct mn_message *next;         /* in its flow's queue, a list of free ones, or a chain to release */
+    _Atomic uint64_t token;  /* of the buffer while it is borrowed, else 0 */
+    struct mn_message *next; /* in its flow's queue, a list of free ones, or a chain to release */
     const uint8_t *data;
     uint64_t tag, lease, flow;
     uint32_t length, generation;
@@ -36,20 +36,20 @@ struct mn_message {
 
 /* An extent of the send arena (or none, for an empty message): reserved by the application, or in flight. */
 struct mn_slot {
-    _Atomic uint64_t token;          /* reserved: the buffer's */
-    _Atomic uint64_t cookie;         /* in flight: what the completion brings back */
-    struct mn_slot *next;            /* in a list of free or returned ones */
+    _Atomic uint64_t token;  /* reserved: the buffer's */
+    _Atomic uint64_t cookie; /* in flight: what the completion brings back */
+    struct mn_slot *next;    /* in a list of free or returned ones */
     struct mn_flow *flow;
     uint64_t flow_token;
     uint64_t offset;
-    uint32_t length;                 /* bytes, as sent (reserved: as reserved) */
-    uint32_t charge;                 /* bytes of the arena */
+    uint32_t length; /* bytes, as sent (reserved: as reserved) */
+    uint32_t charge; /* bytes of the arena */
     uint32_t generation;
     uint16_t region;
 };
 
 struct mn_region {
-    _Atomic(uint8_t *) base;         /* NULL: not there. Stored (release) after the others */
+    _Atomic(uint8_t *) base; /* NULL: not there. Stored (release) after the others */
     uint64_t bytes;
     uint16_t kind;
 };
@@ -58,70 +58,83 @@ struct mn_region {
  * The counters of a channel: name, and place in struct machnet_channel. The one list for fields, names and their order; a counter
  * of a side is written by that side only.
  */
-#define MN_SEND_COUNTERS(X)                                                                                            \
-    X(messages_sent, send.messages_sent) X(bytes_sent, send.bytes_sent) X(sends_blocked, send.sends_blocked)           \
+/* clang-format off */
+#define MN_SEND_COUNTERS(X)                              \
+    X(messages_sent, send.messages_sent)                 \
+    X(bytes_sent, send.bytes_sent)                       \
+    X(sends_blocked, send.sends_blocked)                 \
     X(flows_opened, send.flows_opened)
-#define MN_RECEIVE_COUNTERS(X)                                                                                         \
-    X(messages_received, receive.messages_received) X(bytes_received, receive.bytes_received)                          \
-    X(flows_accepted, receive.flows_accepted) X(flows_ended, receive.flows_ended) X(events, receive.events)            \
+#define MN_RECEIVE_COUNTERS(X)                           \
+    X(messages_received, receive.messages_received)      \
+    X(bytes_received, receive.bytes_received)            \
+    X(flows_accepted, receive.flows_accepted)            \
+    X(flows_ended, receive.flows_ended)                  \
+    X(events, receive.events)                            \
     X(sleeps, receive.sleeps)
-#define MN_COUNTERS(X)                                                                                                 \
-    MN_SEND_COUNTERS(X) MN_RECEIVE_COUNTERS(X)                                                                         \
-    X(completions, complete.acknowledged) X(engine_wakeups, shared.wakeups) X(buffers_borrowed_now, shared.borrowed)   \
-    X(send_arena_bytes_now, send.arena_bytes) X(send_arena_used_bytes_now, send.arena_used_bytes)                      \
-    X(receive_arena_bytes_now, control.receive_bytes) X(flows_now, flows.open_count)
+#define MN_COUNTERS(X)                                   \
+    MN_SEND_COUNTERS(X)                                  \
+    MN_RECEIVE_COUNTERS(X)                               \
+    X(completions, complete.acknowledged)                \
+    X(engine_wakeups, shared.wakeups)                    \
+    X(buffers_borrowed_now, shared.borrowed)             \
+    X(send_arena_bytes_now, send.arena_bytes)            \
+    X(send_arena_used_bytes_now, send.arena_used_bytes)  \
+    X(receive_arena_bytes_now, control.receive_bytes)    \
+    X(flows_now, flows.open_count)
+/* clang-format on */
 
-struct mn_sender {                   /* send side */
+struct mn_sender { /* send side */
     struct mn_ring submissions;
     struct mn_arena *arena;
     struct mn_slot *slots;
     uint32_t slot_count, fresh_slot; /* slots from fresh_slot on were never used */
     struct mn_slot *free;
-    uint32_t since_reclaim;          /* messages since completions were last looked at */
-    uint32_t starved;                /* flows with mn_flow.starved */
-    uint32_t idle;                   /* calls in vain */
+    uint32_t since_reclaim; /* messages since completions were last looked at */
+    uint32_t starved;       /* flows with mn_flow.starved */
+    uint32_t idle;          /* calls in vain */
 #define X(name, place) _Atomic uint64_t name;
     MN_SEND_COUNTERS(X)
 #undef X
     _Atomic uint64_t arena_bytes, arena_used_bytes; /* for stats */
 };
 
-struct mn_completer {                /* whoever holds `busy` */
+struct mn_completer { /* whoever holds `busy` */
     atomic_flag busy;
     struct mn_ring completions;
-    _Atomic uint64_t acknowledged;   /* counters */
+    _Atomic uint64_t acknowledged; /* counters */
 };
 
-struct mn_receiver {                 /* receive side */
+struct mn_receiver { /* receive side */
     struct mn_ring deliveries;
     struct mn_message *messages;
     uint32_t message_count, fresh_message;
     struct mn_message *free;
     struct mn_flow *ready_first, *ready_last;
     struct mn_flow *event_first, *event_last;
-    bool pumped;                     /* deliveries were taken since the engine was last looked at */
-    bool news;                       /* something went into a private queue since the descriptor last said so */
-    uint32_t idle;                   /* calls in vain */
+    bool pumped;   /* deliveries were taken since the engine was last looked at */
+    bool listens;  /* the application takes events */
+    bool news;     /* something went into a private queue since the descriptor last said so */
+    uint32_t idle; /* calls in vain */
 #define X(name, place) _Atomic uint64_t name;
     MN_RECEIVE_COUNTERS(X)
 #undef X
 };
 
-struct mn_releaser {                 /* any thread */
+struct mn_releaser { /* any thread */
     pthread_mutex_t lock;
-    struct mn_ring releases;                /* under lock */
-    _Atomic(struct mn_message *) returned;  /* to the receive side */
+    struct mn_ring releases;               /* under lock */
+    _Atomic(struct mn_message *) returned; /* to the receive side */
 };
 
-struct mn_shared {                   /* any thread */
-    _Atomic int32_t gone;            /* 0, or the status of a channel that is gone; set once */
-    _Atomic uint32_t references;     /* of the application */
-    _Atomic uint32_t holds;          /* 1 for all references, 1 for each buffer */
-    _Atomic uint32_t armed;          /* the receive side sleeps, or may be asleep on the descriptor */
-    _Atomic bool descriptor;         /* machnet_channel_fd was called */
-    _Atomic bool woken;              /* machnet_channel_wake, for the next wait */
-    _Atomic bool space_freed;        /* since the receive side last looked at the waiters */
-    _Atomic uint32_t space_ready;    /* flows in MN_SPACE_READY */
+struct mn_shared {                      /* any thread */
+    _Atomic int32_t gone;               /* 0, or the status of a channel that is gone; set once */
+    _Atomic uint32_t references;        /* of the application */
+    _Atomic uint32_t holds;             /* 1 for all references, 1 for each buffer */
+    _Atomic uint32_t armed;             /* the receive side sleeps, or may be asleep on the descriptor */
+    _Atomic bool descriptor;            /* machnet_channel_fd was called */
+    _Atomic bool woken;                 /* machnet_channel_wake, for the next wait */
+    _Atomic bool space_freed;           /* since the receive side last looked at the waiters */
+    _Atomic uint32_t space_ready;       /* flows in MN_SPACE_READY */
     _Atomic(struct mn_flow *) waiters;  /* flows that wait for send space; the receive side takes them */
     _Atomic(struct mn_flow *) purges;   /* flows that were closed; the receive side takes them */
     _Atomic(struct mn_slot *) returned; /* slots whose extent is free; the send side takes them */
@@ -129,24 +142,24 @@ struct mn_shared {                   /* any thread */
     _Atomic uint64_t borrowed, wakeups; /* counters */
 };
 
-struct mn_control {                  /* the control socket; lock: who reads from it */
+struct mn_control { /* the control socket; lock: who reads from it */
     pthread_mutex_t lock;
     int socket;
-    _Atomic uint32_t request;        /* last number given */
-    _Atomic bool growing;            /* a REGION_REQUEST is under way */
-    _Atomic bool full;               /* the engine has refused one: the arena stays as it is */
-    _Atomic uint32_t sequence;       /* header.control_sequence as of the last look */
-    _Atomic uint64_t receive_bytes;  /* of all receive regions */
+    _Atomic uint32_t request;       /* last number given */
+    _Atomic bool growing;           /* a REGION_REQUEST is under way */
+    _Atomic bool full;              /* the engine has refused one: the arena stays as it is */
+    _Atomic uint32_t sequence;      /* header.control_sequence as of the last look */
+    _Atomic uint64_t receive_bytes; /* of all receive regions */
 };
 
 struct machnet_channel {
-    struct mn_handle handle;         /* first member */
+    struct mn_handle handle; /* first member */
     /* Constant after the channel was opened. */
-    struct mn_header *header;        /* shared memory, region 0 */
+    struct mn_header *header; /* shared memory, region 0 */
     uint64_t send_bytes_max;
     uint64_t spin_ns;
-    int epoll, pipe, engine_event;   /* in a forked child: -1 */
-    struct mn_signal notice;         /* a private queue holds something, or the channel is gone */
+    int epoll, pipe, engine_event; /* in a forked child: -1 */
+    struct mn_signal notice;       /* a private queue holds something, or the channel is gone */
     struct mn_signal wake;
     struct mn_region regions[MN_REGIONS_MAX];
     struct mn_control control;
@@ -231,7 +244,7 @@ void mn_space_wait(struct machnet_channel *channel, struct mn_flow *flow);
 /* Receive side: raises SEND_SPACE for the flows that wait if something was freed. */
 void mn_space_tell(struct machnet_channel *channel);
 /* Send side: a slot with an extent for `length` bytes. MACHNET_EAGAIN, _EMSGSIZE; MACHNET_EPROTOCOL. */
-int32_t mn_space_take(struct machnet_channel *channel, struct mn_flow *flow, uint64_t length, struct mn_slot **slot);
+int32_t mn_space_take(struct machnet_channel *channel, struct mn_flow *flow, uint64_t length, struct mn_slot **taken);
 /* Where the slot's bytes are. */
 uint8_t *mn_slot_data(const struct machnet_channel *channel, const struct mn_slot *slot);
 
@@ -251,7 +264,9 @@ int32_t mn_deliveries_take(struct machnet_channel *channel, uint32_t most);
 bool mn_deliveries_wait(struct machnet_channel *channel);
 /* Notes an event of the flow (MN_PENDING_*). */
 void mn_event_add(struct machnet_channel *channel, struct mn_flow *flow, uint32_t pending);
-/* Takes the flow off the list of those with messages; it has none left, or is put to its end. */
+/* The list of flows with messages, which MACHNET_ANY_FLOW serves in turn: takes the flow off it, or puts it to the end if it belongs there and is
+ * not on it. For an application that takes events an accepted flow belongs there only after its ACCEPTED was told: it gets no message of a
+ * flow that it has not heard of. */
 void mn_ready_remove(struct machnet_channel *channel, struct mn_flow *flow);
 void mn_ready_append(struct machnet_channel *channel, struct mn_flow *flow);
 

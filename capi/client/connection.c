@@ -32,8 +32,8 @@ void mn_close_fds(int *fds, uint32_t count)
     }
 }
 
-int32_t mn_connection_receive(int socket, int64_t deadline_ns, union mn_control_message *message, int *fds, uint32_t fd_max,
-                              uint32_t *fd_count, int *os_error)
+int32_t mn_connection_receive(int socket, int64_t deadline_ns, union mn_control_message *message, int *fds,
+                              uint32_t fd_max, uint32_t *fd_count, int *os_error)
 {
     *os_error = 0;
     for (;;) {
@@ -60,17 +60,24 @@ static int32_t ask_failed(int32_t status, int os_error, const char *tried, machn
 {
     switch (status) {
     case MACHNET_ENOENGINE:
-        return mn_fail(error, status, 0, "%s: the engine did not answer within 5 seconds. See whether machnetd is stopped "
-                       "or overloaded, then try again.", tried);
+        return mn_fail(error, status, 0,
+                       "%s: the engine did not answer within 5 seconds. See whether machnetd is stopped "
+                       "or overloaded, then try again.",
+                       tried);
     case MACHNET_EENGINEGONE:
-        return mn_fail(error, status, 0, "%s: the engine closed the connection. See the log of machnetd, and open a new "
-                       "context when it runs again.", tried);
+        return mn_fail(error, status, 0,
+                       "%s: the engine closed the connection. See the log of machnetd, and open a new "
+                       "context when it runs again.",
+                       tried);
     case MACHNET_EPROTOCOL:
-        return mn_fail(error, status, 0, "%s: the engine answered what this library (%s) does not understand. Install "
-                       "machnetd and libmachnet of one release.", tried, machnet_version_string());
+        return mn_fail(error, status, 0,
+                       "%s: the engine answered what this library (%s) does not understand. Install "
+                       "machnetd and libmachnet of one release.",
+                       tried, machnet_version_string());
     default:
-        return mn_fail(error, status, os_error, "%s: talking to the engine failed (%s). Try again, or restart machnetd.",
-                       tried, mn_errno_text(os_error));
+        return mn_fail(error, status, os_error,
+                       "%s: talking to the engine failed (%s). Try again, or restart machnetd.", tried,
+                       mn_errno_text(os_error));
     }
 }
 
@@ -87,8 +94,8 @@ int32_t mn_connection_ask(int socket, const struct mn_control_header *question, 
         return ask_failed(mn_status_of_errno(-sent), -sent, tried, error);
     }
     int os_error;
-    int32_t status = mn_connection_receive(socket, mn_now_ns() + MN_CONTROL_TIMEOUT_NS, answer, fds, fd_max, fd_count,
-                                           &os_error);
+    int32_t status =
+        mn_connection_receive(socket, mn_now_ns() + MN_CONTROL_TIMEOUT_NS, answer, fds, fd_max, fd_count, &os_error);
     if (status < 0)
         return ask_failed(status, os_error, tried, error);
     if (answer->header.type == type)
@@ -105,20 +112,25 @@ static int32_t connect_failed(const char *path, int os_error, machnet_error *err
     switch (os_error) {
     case EACCES:
     case EPERM:
-        return mn_fail(error, MACHNET_EACCES, os_error, "Cannot attach: this user may not use %.100s (%s). Join the group of "
-                       "that socket, or have machnetd started with another --socket-mode or --socket-group.", path,
-                       mn_errno_text(os_error));
+        return mn_fail(error, MACHNET_EACCES, os_error,
+                       "Cannot attach: this user may not use %.100s (%s). Join the group of "
+                       "that socket, or have machnetd started with another --socket-mode or --socket-group.",
+                       path, mn_errno_text(os_error));
     case ENOENT:
     case ENOTDIR:
     case ECONNREFUSED:
     case ENOTSOCK:
     case EPROTOTYPE:
     case ETIMEDOUT:
-        return mn_fail(error, MACHNET_ENOENGINE, os_error, "Cannot attach: no engine answers on %.100s (%s). Start machnetd, "
-                       "or set MACHNET_SOCKET to its socket.", path, mn_errno_text(os_error));
+        return mn_fail(error, MACHNET_ENOENGINE, os_error,
+                       "Cannot attach: no engine answers on %.100s (%s). Start machnetd, "
+                       "or set MACHNET_SOCKET to its socket.",
+                       path, mn_errno_text(os_error));
     default:
-        return mn_fail(error, mn_status_of_errno(os_error), os_error, "Cannot attach: connecting to %.100s failed (%s). Free "
-                       "what is short, then try again.", path, mn_errno_text(os_error));
+        return mn_fail(error, mn_status_of_errno(os_error), os_error,
+                       "Cannot attach: connecting to %.100s failed (%s). Free "
+                       "what is short, then try again.",
+                       path, mn_errno_text(os_error));
     }
 }
 
@@ -185,8 +197,10 @@ static int32_t find_engine(char path[MN_SOCKET_PATH_BYTES], int *socket, machnet
             failure = connect_failed(candidate, -*socket, error);
     }
     if (failure == MACHNET_OK)
-        failure = mn_fail(error, MACHNET_ENOENGINE, 0, "Cannot attach: the path in MACHNET_SOCKET is longer than a socket's "
-                          "path may be (%d bytes). Use a shorter one.", MN_SOCKET_PATH_BYTES - 1);
+        failure = mn_fail(error, MACHNET_ENOENGINE, 0,
+                          "Cannot attach: the path in MACHNET_SOCKET is longer than a socket's "
+                          "path may be (%d bytes). Use a shorter one.",
+                          MN_SOCKET_PATH_BYTES - 1);
     return failure;
 }
 
@@ -210,10 +224,13 @@ static int32_t say_hello(int socket, machnet_error *error)
     const struct mn_control_hello *reply = &answer.hello;
     if (reply->header.status < 0 && reply->header.status != MACHNET_EVERSION)
         return mn_fail(error, reply->header.status, 0, "Cannot attach: %s", reply->message);
-    if (reply->header.status < 0 || reply->version_min != MN_CONTROL_VERSION || reply->version_max != MN_CONTROL_VERSION ||
-        reply->layout_min != MN_LAYOUT_VERSION || reply->layout_max != MN_LAYOUT_VERSION || reply->features != 0)
-        return mn_fail(error, MACHNET_EVERSION, 0, "Cannot attach: machnetd %.31s and libmachnet %s have no version of the "
-                       "attach protocol in common. Install both of one release.", reply->version, machnet_version_string());
+    if (reply->header.status < 0 || reply->version_min != MN_CONTROL_VERSION ||
+        reply->version_max != MN_CONTROL_VERSION || reply->layout_min != MN_LAYOUT_VERSION ||
+        reply->layout_max != MN_LAYOUT_VERSION || reply->features != 0)
+        return mn_fail(error, MACHNET_EVERSION, 0,
+                       "Cannot attach: machnetd %.31s and libmachnet %s have no version of the "
+                       "attach protocol in common. Install both of one release.",
+                       reply->version, machnet_version_string());
     return MACHNET_OK;
 }
 

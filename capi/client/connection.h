@@ -35,8 +35,8 @@ int32_t mn_connection_open(char path[MN_SOCKET_PATH_BYTES], int *socket, machnet
 
 /* Waits till the deadline for the next message. A status: MACHNET_ENOENGINE when the time is over, MACHNET_EENGINEGONE at end of file, with
  * *os_error for MACHNET_ESYSTEM. MACHNET_EPROTOCOL: malformed. */
-int32_t mn_connection_receive(int socket, int64_t deadline_ns, union mn_control_message *message, int *fds, uint32_t fd_max,
-                              uint32_t *fd_count, int *os_error);
+int32_t mn_connection_receive(int socket, int64_t deadline_ns, union mn_control_message *message, int *fds,
+                              uint32_t fd_max, uint32_t *fd_count, int *os_error);
 
 /* Sends `question`, waits for the message of type `type`, and fills `error` with `tried` ("Cannot attach") if that fails. A status. */
 int32_t mn_connection_ask(int socket, const struct mn_control_header *question, uint16_t type, const char *tried,

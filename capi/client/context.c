@@ -32,9 +32,11 @@ int32_t machnet_context_open(uint32_t abi, const machnet_options *options, machn
     if (context == NULL)
         return mn_fail_argument(error, __func__, "context is NULL");
     if (!abi_fits(abi))
-        return mn_fail(error, MACHNET_EVERSION, 0, "This program was built for version %u.%u of the machnet ABI, but the "
+        return mn_fail(error, MACHNET_EVERSION, 0,
+                       "This program was built for version %u.%u of the machnet ABI, but the "
                        "libmachnet it runs with has %u.%u. Rebuild it, or install the libmachnet it was built with.",
-                       abi >> 16, abi & 0xffff, (unsigned)MACHNET_ABI_VERSION >> 16, (unsigned)MACHNET_ABI_VERSION & 0xffff);
+                       abi >> 16, abi & 0xffff, (unsigned)MACHNET_ABI_VERSION >> 16,
+                       (unsigned)MACHNET_ABI_VERSION & 0xffff);
     struct machnet_context *made = calloc(1, sizeof *made);
     if (made == NULL)
         return mn_fail(error, MACHNET_ENOMEM, ENOMEM, "Cannot attach: memory is short. Free some, then try again.");
@@ -46,8 +48,10 @@ int32_t machnet_context_open(uint32_t abi, const machnet_options *options, machn
         pthread_mutex_init(&made->lock, NULL);
         os_error = mn_handle_enter(&made->handle, context_in_child);
         if (os_error != 0)
-            status = mn_fail(error, mn_status_of_errno(os_error), os_error, "Cannot attach: a page of memory could not be "
-                             "had (%s). Free some, then try again.", mn_errno_text(os_error));
+            status = mn_fail(error, mn_status_of_errno(os_error), os_error,
+                             "Cannot attach: a page of memory could not be "
+                             "had (%s). Free some, then try again.",
+                             mn_errno_text(os_error));
     }
     if (status < 0) {
         mn_close_fds(&made->socket, 1);
@@ -68,21 +72,26 @@ void machnet_context_unref(machnet_context *context)
 }
 
 /* Reads the JSON of a STATUS_REPLY. */
-static int32_t read_status(int fd, uint64_t bytes, char *buffer, uint64_t capacity, uint64_t *length, machnet_error *error)
+static int32_t read_status(int fd, uint64_t bytes, char *buffer, uint64_t capacity, uint64_t *length,
+                           machnet_error *error)
 {
     struct stat file;
 
     if (bytes > STATUS_BYTES_MAX || fstat(fd, &file) < 0 || (uint64_t)file.st_size < bytes)
-        return mn_fail(error, MACHNET_EPROTOCOL, 0, "Cannot ask for the status: the engine's answer is malformed. Install "
+        return mn_fail(error, MACHNET_EPROTOCOL, 0,
+                       "Cannot ask for the status: the engine's answer is malformed. Install "
                        "machnetd and libmachnet of one release.");
     *length = bytes;
     if (capacity <= bytes)
-        return mn_fail(error, MACHNET_EMSGSIZE, 0, "The status takes %llu bytes with its end, the buffer has %llu. Call again "
-                       "with a larger one.", (unsigned long long)bytes + 1, (unsigned long long)capacity);
+        return mn_fail(error, MACHNET_EMSGSIZE, 0,
+                       "The status takes %llu bytes with its end, the buffer has %llu. Call again "
+                       "with a larger one.",
+                       (unsigned long long)bytes + 1, (unsigned long long)capacity);
     for (uint64_t done = 0; done < bytes;) {
         ssize_t count = pread(fd, buffer + done, bytes - done, (off_t)done);
         if (count == 0 || (count < 0 && errno != EINTR))
-            return mn_fail(error, MACHNET_ESYSTEM, errno, "Cannot ask for the status: reading the engine's answer failed. Try "
+            return mn_fail(error, MACHNET_ESYSTEM, errno,
+                           "Cannot ask for the status: reading the engine's answer failed. Try "
                            "again.");
         if (count > 0)
             done += (uint64_t)count;
@@ -101,15 +110,17 @@ static int32_t ask_status(machnet_context *context, char *buffer, uint64_t capac
     int fd = -1;
 
     mn_control_prepare(&question.header, MN_CONTROL_STATUS, ++context->request, MACHNET_OK);
-    int32_t status = mn_connection_ask(context->socket, &question.header, MN_CONTROL_STATUS_REPLY, tried, &answer, &fd, 1,
-                                       &fd_count, error);
+    int32_t status = mn_connection_ask(context->socket, &question.header, MN_CONTROL_STATUS_REPLY, tried, &answer, &fd,
+                                       1, &fd_count, error);
     if (status == MACHNET_OK && answer.header.status < 0)
         status = mn_fail(error, answer.header.status, 0, "%s: %s", tried, answer.plain.message);
     else if (status == MACHNET_OK && fd_count == 1)
         status = read_status(fd, answer.plain.value, buffer, capacity, length, error);
     else if (status == MACHNET_OK)
-        status = mn_fail(error, MACHNET_EPROTOCOL, 0, "%s: the engine sent no text. Install machnetd and libmachnet of one "
-                         "release.", tried);
+        status = mn_fail(error, MACHNET_EPROTOCOL, 0,
+                         "%s: the engine sent no text. Install machnetd and libmachnet of one "
+                         "release.",
+                         tried);
     mn_close_fds(&fd, 1);
     return status;
 }
@@ -120,7 +131,8 @@ int32_t machnet_context_status(machnet_context *context, char *buffer, uint64_t 
     if (context == NULL || length == NULL || (buffer == NULL && capacity > 0))
         return mn_fail_argument(error, __func__, "a pointer is NULL");
     if (mn_handle_forked(&context->handle))
-        return mn_fail(error, MACHNET_EFORKED, 0, "Cannot ask for the status: the context belongs to the parent of this "
+        return mn_fail(error, MACHNET_EFORKED, 0,
+                       "Cannot ask for the status: the context belongs to the parent of this "
                        "process. Open one here.");
     pthread_mutex_lock(&context->lock);
     int32_t status = MACHNET_OK;

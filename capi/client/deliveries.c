@@ -12,6 +12,9 @@ void mn_ready_remove(struct machnet_channel *channel, struct mn_flow *flow)
 {
     struct mn_receiver *receive = &channel->receive;
 
+    if (!flow->ready)
+        return;
+    flow->ready = false;
     if (flow->ready_previous != NULL)
         flow->ready_previous->ready_next = flow->ready_next;
     else
@@ -27,6 +30,9 @@ void mn_ready_append(struct machnet_channel *channel, struct mn_flow *flow)
 {
     struct mn_receiver *receive = &channel->receive;
 
+    if (flow->ready || flow->first == NULL || (receive->listens && (flow->events & MN_PENDING_ACCEPTED) != 0))
+        return;
+    flow->ready = true;
     flow->ready_next = NULL;
     flow->ready_previous = receive->ready_last;
     if (receive->ready_last != NULL)
@@ -111,13 +117,12 @@ static bool take_message(struct machnet_channel *channel, const struct mn_delive
             dropped->last = message;
         return true;
     }
-    if (flow->first == NULL) {
+    if (flow->first == NULL)
         flow->first = message;
-        mn_ready_append(channel, flow);
-    } else {
+    else
         flow->last->next = message;
-    }
     flow->last = message;
+    mn_ready_append(channel, flow);
     mn_count(&flow->messages_arrived, 1);
     channel->receive.news = true;
     return true;
@@ -229,7 +234,8 @@ int32_t mn_deliveries_take(struct machnet_channel *channel, uint32_t most)
     bool sound = true;
 
     mn_purge_flows(channel);
-    mn_control_heed(channel); /* who always finds a message never gets to look otherwise, and more memory is offered there */
+    mn_control_heed(
+        channel); /* who always finds a message never gets to look otherwise, and more memory is offered there */
     int64_t ready = mn_ring_ready(ring);
     if (ready < 0)
         return mn_broken(channel);

@@ -20,6 +20,7 @@ static bool describe(struct machnet_channel *channel, struct mn_flow *flow, uint
     case MN_PENDING_ACCEPTED:
         event->type = MACHNET_EVENT_ACCEPTED;
         event->listener = flow->listener;
+        mn_ready_append(channel, flow);
         break;
     case MN_PENDING_SPACE:
         event->type = MACHNET_EVENT_SEND_SPACE;
@@ -61,6 +62,19 @@ static uint32_t tell(struct machnet_channel *channel, machnet_event *events, uin
     return count;
 }
 
+/* The first call: flows whose ACCEPTED is still to be told wait for it from here on. */
+static void start_listening(struct machnet_channel *channel)
+{
+    struct mn_receiver *receive = &channel->receive;
+
+    receive->listens = true;
+    for (struct mn_flow *flow = receive->ready_first, *next; flow != NULL; flow = next) {
+        next = flow->ready_next;
+        if ((flow->events & MN_PENDING_ACCEPTED) != 0)
+            mn_ready_remove(channel, flow);
+    }
+}
+
 int32_t machnet_channel_events(machnet_channel *channel, machnet_event *events, uint32_t max)
 {
     if (channel == NULL || events == NULL || max == 0 || max > INT32_MAX)
@@ -70,6 +84,8 @@ int32_t machnet_channel_events(machnet_channel *channel, machnet_event *events, 
     int32_t status = mn_gone(channel);
     if (status < 0 && status != MACHNET_EENGINEGONE)
         return status;
+    if (!channel->receive.listens)
+        start_listening(channel);
     for (;;) {
         int32_t taken = mn_deliveries_take(channel, TAKE_DELIVERIES);
         if (taken < 0)

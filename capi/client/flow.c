@@ -169,8 +169,8 @@ static void clear_flow(struct mn_flow *flow)
 void mn_flow_recycle(struct mn_flows *flows, struct mn_flow *flow)
 {
     const uint32_t both = MN_FLOW_ENDED | MN_FLOW_CLOSED;
-    if ((atomic_load_explicit(&flow->state, memory_order_acquire) & both) != both || flow->first != NULL || flow->events != 0 || !flow->purged ||
-        atomic_load_explicit(&flow->waiter, memory_order_acquire))
+    if ((atomic_load_explicit(&flow->state, memory_order_acquire) & both) != both || flow->first != NULL ||
+        flow->events != 0 || !flow->purged || atomic_load_explicit(&flow->waiter, memory_order_acquire))
         return;
     pthread_mutex_lock(&flows->lock);
     clear_flow(flow);

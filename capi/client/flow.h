@@ -23,10 +23,10 @@ enum { MN_FLOWS_MAX = 1 << 20 };
 
 /* Bits of mn_flow.state. They are only ever added, but for SILENT. ENDED and CLOSED together free the index. */
 enum {
-    MN_FLOW_OPEN = 1,    /* receive side: ESTABLISHED or ACCEPTED came */
-    MN_FLOW_ENDED = 2,   /* receive side: CLOSED came; mn_flow.status was written before */
-    MN_FLOW_CLOSED = 4,  /* send side: CLOSE is submitted; the token is stale for the application */
-    MN_FLOW_SILENT = 8,  /* send side: no events (a blocking open is under way, or has failed) */
+    MN_FLOW_OPEN = 1,   /* receive side: ESTABLISHED or ACCEPTED came */
+    MN_FLOW_ENDED = 2,  /* receive side: CLOSED came; mn_flow.status was written before */
+    MN_FLOW_CLOSED = 4, /* send side: CLOSE is submitted; the token is stale for the application */
+    MN_FLOW_SILENT = 8, /* send side: no events (a blocking open is under way, or has failed) */
 };
 
 /* mn_flow.space: does the flow wait for send space? NONE -> WAITING (send side: EAGAIN) -> READY (receive side: space was freed, the event
@@ -45,32 +45,33 @@ enum {
 struct mn_message;
 
 struct mn_flow {
-    _Atomic uint64_t token;         /* 0: not in use. Stored (release) after all else was set up */
+    _Atomic uint64_t token; /* 0: not in use. Stored (release) after all else was set up */
     _Atomic uint32_t state;
-    _Atomic int32_t status;         /* with MN_FLOW_ENDED */
+    _Atomic int32_t status; /* with MN_FLOW_ENDED */
 
     /* Send side. */
-    uint64_t sender_token;          /* the flow that the next two are of; 0 when it was closed */
-    uint64_t flight_bytes;          /* of the send arena, held by this flow */
-    bool starved;                   /* answered MACHNET_EAGAIN since it last could send */
+    uint64_t sender_token; /* the flow that the next two are of; 0 when it was closed */
+    uint64_t flight_bytes; /* of the send arena, held by this flow */
+    bool starved;          /* answered MACHNET_EAGAIN since it last could send */
     _Atomic uint64_t messages_sent, bytes_sent;
 
     /* Whoever drains completions (one at a time). */
     _Atomic uint64_t messages_acknowledged, bytes_acknowledged;
 
     /* Between the sides. */
-    _Atomic uint32_t space;         /* enum mn_space */
-    _Atomic bool waiter;            /* is on the stack of waiters */
+    _Atomic uint32_t space; /* enum mn_space */
+    _Atomic bool waiter;    /* is on the stack of waiters */
     struct mn_flow *next_waiter;
-    struct mn_flow *next_purge;     /* on the stack of flows to purge: the last that the send side does with a flow */
+    struct mn_flow *next_purge; /* on the stack of flows to purge: the last that the send side does with a flow */
 
     /* Receive side. */
-    struct mn_message *first, *last;           /* messages not yet received */
-    struct mn_flow *ready_next, *ready_previous; /* in the list of flows with messages, while first != NULL */
-    struct mn_flow *event_next;                /* in the list of flows with events, while events != 0 */
+    struct mn_message *first, *last;             /* messages not yet received */
+    struct mn_flow *ready_next, *ready_previous; /* in the list of flows with messages */
+    bool ready;                                  /* is in it */
+    struct mn_flow *event_next;                  /* in the list of flows with events, while events != 0 */
     uint32_t events;
     uint64_t stalled_bytes;
-    bool purged;                    /* taken off the stack of flows to purge */
+    bool purged; /* taken off the stack of flows to purge */
     _Atomic uint64_t messages_arrived, messages_received;
 
     /* Under mn_flows.lock. */
@@ -81,14 +82,14 @@ struct mn_flow {
 
 struct mn_flows {
     pthread_mutex_t lock;
-    uint32_t max;                              /* indices 0 .. max of each table; constant */
+    uint32_t max; /* indices 0 .. max of each table; constant */
     _Atomic(struct mn_flow *) *opened, *accepted;
-    uint32_t *free_indices, free_count;        /* under lock: of `opened` */
-    uint32_t fresh_index;                      /* under lock: never used from here on */
-    uint32_t generation;                       /* under lock */
-    struct mn_flow *free;                      /* under lock */
-    struct mn_flow_chunk *chunks;              /* under lock */
-    _Atomic uint32_t open_count;               /* indices in use */
+    uint32_t *free_indices, free_count; /* under lock: of `opened` */
+    uint32_t fresh_index;               /* under lock: never used from here on */
+    uint32_t generation;                /* under lock */
+    struct mn_flow *free;               /* under lock */
+    struct mn_flow_chunk *chunks;       /* under lock */
+    _Atomic uint32_t open_count;        /* indices in use */
 };
 
 /* 0, or -1: memory is short. */
@@ -120,9 +121,9 @@ static inline struct mn_flow *mn_flow_usable(const struct mn_flows *flows, uint6
 }
 
 /* Send side: makes a flow with a new token of ours. MACHNET_EQUOTA, MACHNET_ENOMEM. */
-int32_t mn_flow_make(struct mn_flows *flows, uint32_t state, struct mn_flow **flow);
+int32_t mn_flow_make(struct mn_flows *flows, uint32_t state, struct mn_flow **made);
 /* Receive side: makes the flow that the engine announced. MACHNET_EPROTOCOL: the token is not sound, or its index is in use. MACHNET_ENOMEM. */
-int32_t mn_flow_accept(struct mn_flows *flows, const struct mn_delivery_flow *delivery, struct mn_flow **flow);
+int32_t mn_flow_accept(struct mn_flows *flows, const struct mn_delivery_flow *delivery, struct mn_flow **accepted);
 /* Receive side: keeps what ESTABLISHED says. */
 void mn_flow_keep_addresses(struct mn_flows *flows, struct mn_flow *flow, const struct mn_delivery_flow *delivery);
 
@@ -142,9 +143,9 @@ int32_t mn_flow_read_addresses(struct mn_flows *flows, uint64_t token, machnet_a
     } while (!atomic_compare_exchange_weak_explicit((stack), &(last_item)->member, (first_item), memory_order_release, \
                                                     memory_order_relaxed))
 /* pairs with the release in mn_stack_push */
-#define mn_stack_take(stack)                                                                                           \
-    (atomic_load_explicit((stack), memory_order_relaxed) == NULL                                                       \
-         ? NULL                                                                                                        \
+#define mn_stack_take(stack)                                     \
+    (atomic_load_explicit((stack), memory_order_relaxed) == NULL \
+         ? NULL                                                  \
          : atomic_exchange_explicit((stack), NULL, memory_order_acquire))
 
 #endif /* MN_CLIENT_FLOW_H */

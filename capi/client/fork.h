@@ -12,9 +12,10 @@
 #include <stdint.h>
 
 struct mn_handle {
-    uint64_t process;                     /* number of the process that opened it */
-    struct mn_handle *next, *previous;    /* all handles of this process */
-    void (*child)(struct mn_handle *);    /* runs in a forked child: closes the descriptors. Async-signal-safe, takes no lock. */
+    uint64_t process;                  /* number of the process that opened it */
+    struct mn_handle *next, *previous; /* all handles of this process */
+    void (*child)(
+        struct mn_handle *); /* runs in a forked child: closes the descriptors. Async-signal-safe, takes no lock. */
 };
 
 /* The number of this process, or 0 while it has none. The fork module's. */

@@ -13,7 +13,8 @@ int32_t machnet_listener_open(machnet_channel *channel, const machnet_address *l
     if (local->port == 0)
         return mn_fail_argument(error, __func__, "the local address needs a port");
     if (mn_forked(channel))
-        return mn_fail(error, MACHNET_EFORKED, 0, "Cannot listen: the channel belongs to the parent of this process. Open one "
+        return mn_fail(error, MACHNET_EFORKED, 0,
+                       "Cannot listen: the channel belongs to the parent of this process. Open one "
                        "here.");
     struct mn_control_listen question = {.port = local->port};
     memcpy(question.ip, local->ip, sizeof question.ip);

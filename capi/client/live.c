@@ -12,7 +12,7 @@
 #include "client/error.h"
 
 enum {
-    IDLE_CALLS = 1024,          /* a caller that polls looks at the socket so often */
+    IDLE_CALLS = 1024, /* a caller that polls looks at the socket so often */
     REGION_BYTES_LEAST = 1 << 20,
     REGION_BYTES_USUAL = 16 << 20, /* regions grow up to this, beyond it only for a longer message */
 };
@@ -101,8 +101,8 @@ static int32_t take_message(struct machnet_channel *channel, uint32_t request, i
     int fds[MN_CONTROL_FDS_MAX], os_error;
     uint32_t fd_count;
 
-    int32_t status = mn_connection_receive(channel->control.socket, deadline_ns, message, fds, MN_CONTROL_FDS_MAX, &fd_count,
-                                           &os_error);
+    int32_t status = mn_connection_receive(channel->control.socket, deadline_ns, message, fds, MN_CONTROL_FDS_MAX,
+                                           &fd_count, &os_error);
     if (status == MACHNET_ENOENGINE)
         return MACHNET_ETIMEDOUT;
     if (status == MACHNET_EPROTOCOL)
@@ -126,7 +126,8 @@ void mn_control_look(struct machnet_channel *channel)
     if (pthread_mutex_trylock(&channel->control.lock) != 0)
         return;
     atomic_store_explicit(&channel->control.sequence,
-                          atomic_load_explicit(&channel->header->control_sequence, memory_order_acquire), memory_order_relaxed);
+                          atomic_load_explicit(&channel->header->control_sequence, memory_order_acquire),
+                          memory_order_relaxed);
     while (take_message(channel, 0, 0, &message) == MACHNET_EAGAIN)
         continue;
     pthread_mutex_unlock(&channel->control.lock);
@@ -145,8 +146,10 @@ static int32_t fail_listen(int32_t status, int os_error, const char *tried, cons
 {
     switch (status) {
     case MACHNET_ETIMEDOUT:
-        return mn_fail(error, status, 0, "%s: the engine did not answer within 5 seconds. See whether machnetd is stopped or "
-                       "overloaded, then try again.", tried);
+        return mn_fail(error, status, 0,
+                       "%s: the engine did not answer within 5 seconds. See whether machnetd is stopped or "
+                       "overloaded, then try again.",
+                       tried);
     case MACHNET_ESYSTEM:
         return mn_fail(error, status, os_error, "%s: talking to the engine failed (%s). Try again.", tried,
                        mn_errno_text(os_error));
@@ -162,7 +165,8 @@ static int32_t fail_listen(int32_t status, int os_error, const char *tried, cons
     }
     if (answer != NULL && answer->listen.message[0] != '\0')
         return mn_fail(error, status, 0, "%s: %s", tried, answer->listen.message);
-    return mn_fail(error, status, 0, "%s: %s. Choose another, or see `machnet status`.", tried, machnet_status_text(status));
+    return mn_fail(error, status, 0, "%s: %s. Choose another, or see `machnet status`.", tried,
+                   machnet_status_text(status));
 }
 
 int32_t mn_control_listen(struct machnet_channel *channel, struct mn_control_listen *question, uint16_t answer_type,

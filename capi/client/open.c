@@ -186,7 +186,8 @@ int32_t machnet_flow_open(machnet_channel *channel, const machnet_address *local
     if (ip_is_any(remote) || remote->port == 0)
         return mn_fail_argument(error, __func__, "the remote address needs an IP address and a port");
     if (mn_forked(channel))
-        return mn_fail(error, MACHNET_EFORKED, 0, "Cannot open a flow: the channel belongs to the parent of this process. "
+        return mn_fail(error, MACHNET_EFORKED, 0,
+                       "Cannot open a flow: the channel belongs to the parent of this process. "
                        "Open one here.");
     int32_t status = mn_gone(channel);
     if (status == MACHNET_OK) {
@@ -196,7 +197,7 @@ int32_t machnet_flow_open(machnet_channel *channel, const machnet_address *local
     }
     if (status == MACHNET_OK)
         status = mn_flow_make(&channel->flows, waits ? MN_FLOW_SILENT : 0, &made);
-    if (status < 0)
+    if (status != MACHNET_OK)
         return fail_open(status, remote, error);
     uint64_t token = atomic_load_explicit(&made->token, memory_order_relaxed);
     submit_open(channel, token, local, remote, mn_options_or_default(options)->open_timeout_ns);

@@ -23,8 +23,10 @@ static const struct option {
 } table[] = {
     {MACHNET_OPTION_SOCKET_PATH, KIND_STR, offsetof(struct machnet_options, socket_path), 2, MN_SOCKET_PATH_BYTES},
     {MACHNET_OPTION_NAME, KIND_STR, offsetof(struct machnet_options, name), 2, MN_NAME_BYTES},
-    {MACHNET_OPTION_SEND_BYTES, KIND_U64, offsetof(struct machnet_options, send_bytes), MN_BLOCK, 64 * 1024 * MIB},
-    {MACHNET_OPTION_RECEIVE_BYTES, KIND_U64, offsetof(struct machnet_options, receive_bytes), MN_BLOCK, 64 * 1024 * MIB},
+    {MACHNET_OPTION_SEND_BYTES, KIND_U64, offsetof(struct machnet_options, send_bytes), MN_BLOCK,
+     UINT64_C(65536) * MIB},
+    {MACHNET_OPTION_RECEIVE_BYTES, KIND_U64, offsetof(struct machnet_options, receive_bytes), MN_BLOCK,
+     UINT64_C(65536) * MIB},
     {MACHNET_OPTION_SPIN_NS, KIND_U64, offsetof(struct machnet_options, spin_ns), 0, 3600 * SECOND_NS},
     {MACHNET_OPTION_OPEN_TIMEOUT_NS, KIND_U64, offsetof(struct machnet_options, open_timeout_ns), 1000000,
      3600 * SECOND_NS},

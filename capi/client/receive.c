@@ -79,7 +79,7 @@ int32_t machnet_recv_copy(machnet_channel *channel, uint64_t flow, void *buffer,
     if (mn_forked(channel))
         return MACHNET_EFORKED;
     int32_t status = find_flow(channel, flow, &found);
-    if (status < 0)
+    if (status != MACHNET_OK)
         return status;
     const struct mn_message *next = found->first;
     *message = (machnet_message){.flow = next->flow, .tag = next->tag, .length = next->length};
@@ -109,11 +109,12 @@ int32_t machnet_recv_packed(machnet_channel *channel, uint64_t flow, machnet_rec
     if (mn_forked(channel))
         return MACHNET_EFORKED;
     int32_t status = find_flow(channel, flow, &found);
-    if (status < 0)
+    if (status != MACHNET_OK)
         return status;
     while (count < max) {
         struct mn_message *message = found->first;
-        machnet_record record = {.flow = message->flow, .tag = message->tag, .offset = offset, .length = message->length};
+        machnet_record record = {
+            .flow = message->flow, .tag = message->tag, .offset = offset, .length = message->length};
         if (offset > arena_bytes || record.length > arena_bytes - offset) {
             if (count == 0) {
                 records[0] = record;
@@ -159,7 +160,7 @@ int32_t machnet_recv_borrow(machnet_channel *channel, uint64_t flow, machnet_vie
     if (mn_forked(channel))
         return MACHNET_EFORKED;
     int32_t status = find_flow(channel, flow, &found);
-    if (status < 0)
+    if (status != MACHNET_OK)
         return status;
     struct mn_message *message = pop_message(channel, found);
     uint32_t index = (uint32_t)(message - channel->receive.messages);

@@ -39,7 +39,8 @@ static int32_t release_message(struct machnet_channel *channel, uint64_t buffer)
         return MACHNET_EBADTOKEN;
     struct mn_message *message = &channel->receive.messages[index];
     /* pairs with the release in machnet_recv_borrow; from here on it is ours alone */
-    if (!atomic_compare_exchange_strong_explicit(&message->token, &token, 0, memory_order_acq_rel, memory_order_relaxed))
+    if (!atomic_compare_exchange_strong_explicit(&message->token, &token, 0, memory_order_acq_rel,
+                                                 memory_order_relaxed))
         return MACHNET_EBADTOKEN;
     pthread_mutex_lock(&channel->release.lock);
     bool sound = put_release(channel, message);

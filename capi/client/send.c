@@ -3,7 +3,9 @@
 
 #include <string.h>
 
-enum { RECLAIM_MESSAGES = 32 }; /* completions are looked at so often, though space is there: the same lines stay warm */
+enum {
+    RECLAIM_MESSAGES = 32
+}; /* completions are looked at so often, though space is there: the same lines stay warm */
 
 struct mn_flow *mn_send_flow(struct machnet_channel *channel, uint64_t token)
 {
@@ -101,7 +103,8 @@ static void count_sent(struct machnet_channel *channel, uint64_t messages, uint6
 {
     mn_count(&channel->send.messages_sent, messages);
     mn_count(&channel->send.bytes_sent, bytes);
-    atomic_store_explicit(&channel->send.arena_used_bytes, mn_arena_used_bytes(channel->send.arena), memory_order_relaxed);
+    atomic_store_explicit(&channel->send.arena_used_bytes, mn_arena_used_bytes(channel->send.arena),
+                          memory_order_relaxed);
 }
 
 /* The flow that a send names, if it can be sent on. */
@@ -149,7 +152,7 @@ int32_t machnet_send_packed(machnet_channel *channel, const machnet_record *reco
             status = find_flow(channel, record->flow, &flow);
         if (status == MACHNET_OK)
             status = take(channel, flow, record->length, &slot);
-        if (status < 0)
+        if (status != MACHNET_OK)
             break;
         if (record->length > 0)
             memcpy(mn_slot_data(channel, slot), (const uint8_t *)arena + record->offset, record->length);
@@ -177,7 +180,7 @@ int32_t machnet_send_reserve(machnet_channel *channel, uint64_t flow, uint64_t l
         status = find_flow(channel, flow, &found);
     if (status == MACHNET_OK)
         status = take(channel, found, length, &slot);
-    if (status < 0)
+    if (status != MACHNET_OK)
         return status;
     uint64_t token = (uint64_t)slot->generation << 32 | MN_TOKEN_RESERVED | (uint32_t)(slot - channel->send.slots);
     mn_hold(channel);
@@ -216,7 +219,7 @@ int32_t machnet_send_commit(machnet_channel *channel, uint64_t buffer, uint64_t 
         status = find_flow(channel, slot->flow_token, &flow);
     if (status == MACHNET_EBADTOKEN)
         return MACHNET_ECLOSED; /* by us: the buffer is still there, the flow is not */
-    if (status < 0)
+    if (status != MACHNET_OK)
         return status;
     int64_t space = mn_ring_space(&channel->send.submissions, 1);
     if (space < 0)

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 struct mn_signal {
-    int fd;                 /* non-blocking eventfd */
-    _Atomic uint32_t set;   /* raised, or about to be seen as such */
+    int fd;               /* non-blocking eventfd */
+    _Atomic uint32_t set; /* raised, or about to be seen as such */
 };
 
 /* Any thread; async-signal-safe. Each call is an edge. */

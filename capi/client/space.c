@@ -40,8 +40,9 @@ static bool add_regions(struct machnet_channel *channel)
     /* pairs with the release in region_ready */
     uint64_t ready = atomic_exchange_explicit(&channel->shared.regions_ready, 0, memory_order_acquire);
     bool added = false;
-    for (uint16_t i = 0; i < MN_REGIONS_MAX; i++) {
-        if ((ready >> i & 1) != 0 && mn_arena_add_region(channel->send.arena, i, channel->regions[i].bytes) == 0)
+    for (uint32_t i = 0; i < MN_REGIONS_MAX; i++) {
+        if ((ready >> i & 1) != 0 &&
+            mn_arena_add_region(channel->send.arena, (uint16_t)i, channel->regions[i].bytes) == 0)
             added = true;
     }
     atomic_store_explicit(&channel->send.arena_bytes, mn_arena_bytes(channel->send.arena), memory_order_relaxed);
@@ -140,7 +141,8 @@ bool mn_space_reclaim(struct machnet_channel *channel)
         }
     }
     if (any) {
-        atomic_store_explicit(&channel->send.arena_used_bytes, mn_arena_used_bytes(channel->send.arena), memory_order_relaxed);
+        atomic_store_explicit(&channel->send.arena_used_bytes, mn_arena_used_bytes(channel->send.arena),
+                              memory_order_relaxed);
         if (atomic_load_explicit(&channel->shared.waiters, memory_order_relaxed) != NULL)
             mn_space_freed(channel);
     }
@@ -215,7 +217,8 @@ void mn_space_tell(struct machnet_channel *channel)
 static bool exceeds_share(const struct machnet_channel *channel, const struct mn_flow *flow, uint64_t charge)
 {
     uint32_t others = channel->send.starved - (flow->starved ? 1 : 0);
-    return others > 0 && flow->flight_bytes > 0 && flow->flight_bytes + charge > mn_arena_bytes(channel->send.arena) / 4;
+    return others > 0 && flow->flight_bytes > 0 &&
+           flow->flight_bytes + charge > mn_arena_bytes(channel->send.arena) / 4;
 }
 
 static bool could_ever_fit(const struct machnet_channel *channel, uint32_t length)

@@ -17,9 +17,9 @@
 #include "client/connection.h"
 
 enum {
-    WATCHED = 4,           /* descriptors in the epoll */
+    WATCHED = 4, /* descriptors in the epoll */
     TAKE_DELIVERIES = 1024,
-    SPINS_PER_LOOK = 16,   /* at the clock */
+    SPINS_PER_LOOK = 16, /* at the clock */
 };
 
 /* Asks the engine for a signal from here on. */
@@ -30,7 +30,8 @@ static void arm(struct machnet_channel *channel)
     uint32_t bits = MN_WAKE_DELIVERIES;
 
     atomic_store_explicit(&shared->armed, 1, memory_order_relaxed);
-    atomic_thread_fence(memory_order_seq_cst); /* pairs with those in mn_space_wait, mn_space_freed and machnet_flow_close */
+    atomic_thread_fence(
+        memory_order_seq_cst); /* pairs with those in mn_space_wait, mn_space_freed and machnet_flow_close */
     if (atomic_load_explicit(&shared->waiters, memory_order_relaxed) != NULL)
         bits |= MN_WAKE_COMPLETIONS;
     atomic_fetch_or_explicit(sleeping, bits, memory_order_relaxed);

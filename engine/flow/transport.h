@@ -120,9 +120,9 @@ void transport_memory_available(struct transport *transport, struct transport_ow
 
 /* Accepts flows for flow address `local` (ip may be any). -EADDRINUSE-like conflicts are the caller's to check; returns false if memory is short. */
 bool transport_listen(struct transport *transport, struct transport_owner *owner, const struct endpoint *local,
-                      uint64_t listener);
+                      uint64_t id);
 /* Accepts no more; flows that `accepted` was not called for are reset, and it will not be. */
-void transport_unlisten(struct transport *transport, struct transport_owner *owner, uint64_t listener);
+void transport_unlisten(struct transport *transport, struct transport_owner *owner, uint64_t id);
 
 /* Opens a flow from flow port `local_port` (0: chosen) to `remote_port` over `path`; `established` or `ended` follows within timeout_ns.
  * Returns NULL if max_flows is reached or memory is short (status in *status). The flow lives until `ended` was called *and*
@@ -180,14 +180,16 @@ uint32_t transport_flows(const struct transport *transport, uint32_t max,
                          void (*visit)(void *arg, const struct flow *flow), void *arg);
 
 /* Counters of a transport: one X-list for the struct, the names and `machnet status`. */
-#define TRANSPORT_COUNTERS(X)                                                                                          \
-    X(packets_sent)                                                                                                    \
-    X(packets_received)                                                                                                \
-    X(bytes_sent)                                                                                                      \
-    X(bytes_received) X(messages_sent) X(messages_received) X(packets_lost) X(packets_retransmitted) X(probe_timeouts) \
-        X(duplicate_packets) X(no_memory_drops) X(bad_checksum) X(bad_version) X(malformed) X(unknown_flow)            \
-            X(resets_sent) X(resets_ignored) X(handshakes) X(handshake_refused) X(retries_sent) X(flows_opened)        \
-                X(flows_accepted) X(flows_ended) X(peers_dead) X(peers_restarted)
+#define TRANSPORT_COUNTERS(X)                                                                                      \
+    X(packets_sent)                                                                                                \
+    X(packets_received)                                                                                            \
+    X(bytes_sent)                                                                                                  \
+    X(bytes_received)                                                                                              \
+    X(messages_sent)                                                                                               \
+    X(messages_received) X(packets_lost) X(packets_retransmitted) X(probe_timeouts) X(duplicate_packets)           \
+        X(no_memory_drops) X(bad_checksum) X(bad_version) X(malformed) X(unknown_flow) X(resets_sent)              \
+            X(resets_ignored) X(handshakes) X(handshake_refused) X(retries_sent) X(flows_opened) X(flows_accepted) \
+                X(flows_ended) X(peers_dead) X(peers_restarted)
 struct transport_counters {
 #define X(name) uint64_t name;
     TRANSPORT_COUNTERS(X)

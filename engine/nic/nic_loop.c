@@ -8,8 +8,8 @@
 enum { LOOP_BUFFERS = 256 };
 
 /*
- * Every buffer is in exactly one place: in `free` (a stack, so that few and warm buffers are used), in `queue` (a ring, in the order of
- * transmission), or with the worker. free_count + queued + with_worker == LOOP_BUFFERS.
+ * Every buffer is in exactly one place: in `free` (a stack, so that few and warm buffers are used), in `queue` (a
+ * ring, in the order of transmission), or with the worker. free_count + queued + with_worker == LOOP_BUFFERS.
  */
 struct loop_packet {
     uint8_t *data;
@@ -24,7 +24,7 @@ struct loop {
     uint8_t *free[LOOP_BUFFERS];
     struct loop_packet ring[LOOP_BUFFERS];
     uint32_t free_count;
-    uint32_t head, tail;   /* free-running; tail - head packets are queued */
+    uint32_t head, tail; /* free-running; tail - head packets are queued */
     uint8_t buffers[LOOP_BUFFERS][WIRE_PACKET_MAX];
 };
 

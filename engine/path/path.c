@@ -27,8 +27,8 @@ static const struct endpoint *default_address(const struct path_table *table, co
     return NULL;
 }
 
-int path_choose(const struct path_table *table, uint32_t worker, const struct endpoint *local, const struct endpoint *remote,
-                struct endpoint *udp_local, struct endpoint *udp_remote)
+int path_choose(const struct path_table *table, uint32_t worker, const struct endpoint *local,
+                const struct endpoint *remote, struct endpoint *udp_local, struct endpoint *udp_remote)
 {
     const struct endpoint *from = local;
     if (endpoint_ip_is_any(local))
@@ -38,7 +38,8 @@ int path_choose(const struct path_table *table, uint32_t worker, const struct en
     if (from == NULL || endpoint_is_ipv4(from) != endpoint_is_ipv4(remote))
         return PATH_EFAMILY;
 
-    /* Inside this engine a flow stays with its worker. Of another engine only the port of worker 0 is known before the handshake. */
+    /* Inside this engine a flow stays with its worker. Of another engine only the port of worker 0 is known before
+     * the handshake. */
     uint16_t own_port = (uint16_t)(table->udp_port + worker);
     bool inside = path_is_local(table, remote);
     *udp_local = *from;

@@ -22,15 +22,15 @@ enum { FLOWS = 4, LONGEST = 200000, QUEUE = 1024, PATIENCE_S = 30 };
 static machnet_channel *near, *far;
 static machnet_address address;
 static uint64_t flows[FLOWS];
-static uint64_t total;                 /* messages */
+static uint64_t total; /* messages */
 static _Atomic uint64_t received;
 static atomic_bool over;
 
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    uint64_t spaces;                   /* SEND_SPACE events so far */
-    uint64_t buffers[QUEUE];           /* to be released */
+    uint64_t spaces;         /* SEND_SPACE events so far */
+    uint64_t buffers[QUEUE]; /* to be released */
     uint32_t first, count;
 } shared = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
@@ -115,7 +115,8 @@ static void *run_far(void *argument)
 
     (void)argument;
     while (echoed < total) {
-        check("far wait", machnet_channel_wait(far, MACHNET_WAIT_RECEIVE | MACHNET_WAIT_EVENT, PATIENCE_S * INT64_C(1000000000)));
+        check("far wait",
+              machnet_channel_wait(far, MACHNET_WAIT_RECEIVE | MACHNET_WAIT_EVENT, PATIENCE_S * INT64_C(1000000000)));
         int32_t status = machnet_channel_events(far, events, 8);
         if (status < 0 && status != MACHNET_EAGAIN)
             fail("far events", status);
@@ -245,7 +246,8 @@ static void *run_receiver(void *argument)
 
     (void)argument;
     while (atomic_load(&received) < total) {
-        check("near wait", machnet_channel_wait(near, MACHNET_WAIT_RECEIVE | MACHNET_WAIT_EVENT, PATIENCE_S * INT64_C(1000000000)));
+        check("near wait",
+              machnet_channel_wait(near, MACHNET_WAIT_RECEIVE | MACHNET_WAIT_EVENT, PATIENCE_S * INT64_C(1000000000)));
         take_events();
         while ((status = machnet_recv_borrow(near, MACHNET_ANY_FLOW, &view)) == MACHNET_OK) {
             int which = 0;

@@ -22,8 +22,14 @@ static struct worker_config prepare(struct bench *bench, uint16_t port, uint64_t
     return (struct worker_config){
         .paths = &bench->paths,
         .spin_ns = spin_ns,
-        .transport = {.epoch = 1, .seed = 2, .max_flows = 65536, .max_half_open = 1024, .max_udp_payload = 8972,
-                      .dead_peer_ns = 10000000000, .probe_ns = 2500000000, .window_packets = 1024},
+        .transport = {.epoch = 1,
+                      .seed = 2,
+                      .max_flows = 65536,
+                      .max_half_open = 1024,
+                      .max_udp_payload = 8972,
+                      .dead_peer_ns = 10000000000,
+                      .probe_ns = 2500000000,
+                      .window_packets = 1024},
     };
 }
 
@@ -56,7 +62,8 @@ void bench_close(struct bench *bench)
     if (bench->threaded) {
         worker_stop(bench->worker);
     } else {
-        assert(bench->worker->channels.count == 0 && bench->worker->active.count == 0 && bench->worker->scheduled.count == 0);
+        assert(bench->worker->channels.count == 0 && bench->worker->active.count == 0 &&
+               bench->worker->scheduled.count == 0);
         worker_free(bench->worker);
     }
     bench->nic->ops->close(bench->nic);
@@ -105,8 +112,12 @@ static void give_region(struct bench_client *client)
     if (!client->refuse_regions) {
         uint16_t region = (uint16_t)client->next_region++;
         add_region(client, region, MN_REGION_RECEIVE, client->wanted);
-        command = (struct worker_message){.channel = client->channel, .type = WORKER_ADD_REGION, .region = region,
-            .kind = MN_REGION_RECEIVE, .base = client->memory.regions[region].base, .bytes = client->wanted};
+        command = (struct worker_message){.channel = client->channel,
+                                          .type = WORKER_ADD_REGION,
+                                          .region = region,
+                                          .kind = MN_REGION_RECEIVE,
+                                          .base = client->memory.regions[region].base,
+                                          .bytes = client->wanted};
     }
     client->wanted = 0;
     int32_t status = bench_command(client->bench, &command);
@@ -196,7 +207,8 @@ void bench_detach(struct bench_client *client)
 
 void bench_listen(struct bench_client *client)
 {
-    struct worker_message command = {.type = WORKER_LISTEN, .channel = client->channel, .endpoint = address, .listener = BENCH_LISTENER};
+    struct worker_message command = {
+        .type = WORKER_LISTEN, .channel = client->channel, .endpoint = address, .listener = BENCH_LISTENER};
     command.endpoint.port = BENCH_PORT;
     int32_t status = bench_command(client->bench, &command);
     assert(status == MACHNET_OK);
@@ -279,7 +291,8 @@ void bench_open_flow(struct bench_client *client, uint64_t token, uint16_t port)
     bench_submit(client, &open);
 }
 
-void bench_send(struct bench_client *client, uint64_t token, uint64_t offset, uint32_t length, uint64_t tag, uint64_t cookie)
+void bench_send(struct bench_client *client, uint64_t token, uint64_t offset, uint32_t length, uint64_t tag,
+                uint64_t cookie)
 {
     struct mn_submission send = {
         .op = MN_OP_SEND, .region = 1, .length = length, .flow = token, .tag = tag, .offset = offset, .cookie = cookie};
@@ -327,6 +340,28 @@ struct mn_delivery bench_expect(struct bench_client *client, enum mn_delivery_op
     assert(there);
     assert(delivery.op == op);
     return delivery;
+}
+
+void bench_expect_closed(struct bench_client *client, uint64_t token, int32_t status)
+{
+    struct mn_delivery closed = bench_expect(client, MN_OP_CLOSED);
+    assert(closed.flow == token);
+    assert(closed.status == status);
+}
+
+void bench_expect_completion(struct bench_client *client, uint64_t cookie, int32_t status)
+{
+    struct mn_completion completion;
+    bool there = bench_take_completion(client, &completion);
+    assert(there);
+    assert(completion.cookie == cookie);
+    assert(completion.status == status);
+}
+
+void bench_expect_silence(struct bench_client *client)
+{
+    assert(mn_ring_ready(&client->deliveries) == 0);
+    assert(mn_ring_ready(&client->completions) == 0);
 }
 
 const uint8_t *bench_bytes(const struct bench_client *client, const struct mn_delivery *message)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One engine on a bench: a real worker without its thread, with a clock of ours, and applications whose end of the shared memory the test
- * writes itself, right or wrong. Flows between applications of the bench run over the engine's loopback port.
+ * One engine on a bench: a real worker without its thread, with a clock of ours, and applications whose end of the
+ * shared memory the test writes itself, right or wrong. Flows between applications of the bench run over the engine's
+ * loopback port.
  */
 #ifndef MACHNET_TESTS_ENGINE_BENCH_H
 #define MACHNET_TESTS_ENGINE_BENCH_H
@@ -19,17 +20,17 @@ enum { BENCH_CLIENTS_MAX = 8, BENCH_LISTENER = 77, BENCH_PORT = 7000 };
 
 struct bench_client {
     struct bench *bench;
-    struct channel *channel;           /* NULL: not attached */
-    struct channel_memory memory;      /* the engine's mappings */
-    struct mn_header *header;          /* the application's */
+    struct channel *channel;      /* NULL: not attached */
+    struct channel_memory memory; /* the engine's mappings */
+    struct mn_header *header;     /* the application's */
     struct mn_ring submissions, completions, deliveries, releases;
-    uint8_t *regions[MN_REGIONS_MAX];  /* the application's mappings */
+    uint8_t *regions[MN_REGIONS_MAX]; /* the application's mappings */
     int fds[MN_REGIONS_MAX];
     int pipe_read;
-    int32_t broken;                    /* status of the notice that it broke the rules */
-    uint64_t wanted;                   /* bytes of the receive region that the engine last asked for; 0: none open */
+    int32_t broken;  /* status of the notice that it broke the rules */
+    uint64_t wanted; /* bytes of the receive region that the engine last asked for; 0: none open */
     uint32_t next_region;
-    bool refuse_regions;               /* the bench does not give what is asked for */
+    bool refuse_regions; /* the bench does not give what is asked for */
 };
 
 struct bench {
@@ -44,7 +45,8 @@ struct bench {
 };
 
 void bench_open(struct bench *bench);
-/* The same with the worker's own thread and clock, over a UDP socket on `port` of 127.0.0.1: bench_run and bench_turn are not for it. */
+/* The same with the worker's own thread and clock, over a UDP socket on `port` of 127.0.0.1: bench_run and bench_turn
+ * are not for it. */
 void bench_open_threaded(struct bench *bench, uint16_t port, uint64_t spin_ns);
 /* Checks that nothing of the engine is lost or left behind. */
 void bench_close(struct bench *bench);
@@ -67,7 +69,8 @@ int32_t bench_command(struct bench *bench, struct worker_message *command);
 void bench_submit(struct bench_client *client, const void *submission);
 void bench_open_flow(struct bench_client *client, uint64_t token, uint16_t port);
 /* Sends what lies in region 1 at `offset`. */
-void bench_send(struct bench_client *client, uint64_t token, uint64_t offset, uint32_t length, uint64_t tag, uint64_t cookie);
+void bench_send(struct bench_client *client, uint64_t token, uint64_t offset, uint32_t length, uint64_t tag,
+                uint64_t cookie);
 void bench_close_flow(struct bench_client *client, uint64_t token, bool abort);
 void bench_release(struct bench_client *client, uint64_t lease);
 /* Takes one entry; false: there is none. */
@@ -75,6 +78,10 @@ bool bench_take_delivery(struct bench_client *client, struct mn_delivery *delive
 bool bench_take_completion(struct bench_client *client, struct mn_completion *completion);
 /* Takes the next delivery, which must be `op`. */
 struct mn_delivery bench_expect(struct bench_client *client, enum mn_delivery_op op);
+void bench_expect_closed(struct bench_client *client, uint64_t token, int32_t status);
+void bench_expect_completion(struct bench_client *client, uint64_t cookie, int32_t status);
+/* Nothing is in the rings. */
+void bench_expect_silence(struct bench_client *client);
 /* The bytes of a MESSAGE. */
 const uint8_t *bench_bytes(const struct bench_client *client, const struct mn_delivery *message);
 /* How many bytes are in the wake-up pipe; they are taken out. */

@@ -76,7 +76,8 @@ static void make_memory(struct fake_engine *engine, int fds[5])
 static void *answer(void *argument)
 {
     struct fake_engine *engine = argument;
-    struct mn_control_attach_offer offer = {.max_flows = engine->max_flows, .send_bytes_max = engine->send_bytes_max,
+    struct mn_control_attach_offer offer = {.max_flows = engine->max_flows,
+                                            .send_bytes_max = engine->send_bytes_max,
                                             .message = "the fake engine has no room"};
     union message message;
     int fds[5];
@@ -115,7 +116,8 @@ void fake_engine_start(struct fake_engine *engine)
     snprintf(engine->path, sizeof engine->path, "%s/socket", engine->directory);
     snprintf(address.sun_path, sizeof address.sun_path, "%s", engine->path);
     engine->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    assert(bind(engine->listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(engine->listener, 4) == 0);
+    assert(bind(engine->listener, (struct sockaddr *)&address, sizeof address) == 0 &&
+           listen(engine->listener, 4) == 0);
     assert(pthread_create(&engine->thread, NULL, answer, engine) == 0);
 }
 
@@ -145,7 +147,8 @@ machnet_channel *fake_engine_channel(struct fake_engine *engine, const machnet_o
     machnet_error error = {0};
 
     fake_engine_start(engine);
-    if (machnet_options_new(&where) < 0 || machnet_options_set_str(where, MACHNET_OPTION_SOCKET_PATH, engine->path) < 0 ||
+    if (machnet_options_new(&where) < 0 ||
+        machnet_options_set_str(where, MACHNET_OPTION_SOCKET_PATH, engine->path) < 0 ||
         machnet_context_open(MACHNET_ABI_VERSION, where, &context, &error) < 0 ||
         machnet_channel_open(context, options, &channel, &error) < 0) {
         fprintf(stderr, "%s\n", error.message);
@@ -175,7 +178,8 @@ void fake_engine_deliver(struct fake_engine *engine, const void *entry)
     wake_client(engine, MN_WAKE_DELIVERIES);
 }
 
-void fake_engine_message(struct fake_engine *engine, uint64_t flow, uint64_t lease, uint64_t offset, uint32_t length, uint64_t tag)
+void fake_engine_message(struct fake_engine *engine, uint64_t flow, uint64_t lease, uint64_t offset, uint32_t length,
+                         uint64_t tag)
 {
     struct mn_delivery delivery = {
         .op = MN_OP_MESSAGE, .region = 2, .length = length, .flow = flow, .tag = tag, .offset = offset, .lease = lease};
@@ -184,7 +188,8 @@ void fake_engine_message(struct fake_engine *engine, uint64_t flow, uint64_t lea
 
 void fake_engine_accept(struct fake_engine *engine, uint64_t flow)
 {
-    struct mn_delivery_flow delivery = {.op = MN_OP_ACCEPTED, .local_port = 7, .remote_port = 8, .flow = flow, .listener = 99};
+    struct mn_delivery_flow delivery = {
+        .op = MN_OP_ACCEPTED, .local_port = 7, .remote_port = 8, .flow = flow, .listener = 99};
     delivery.remote_ip[15] = 1;
     fake_engine_deliver(engine, &delivery);
 }

@@ -19,7 +19,7 @@ struct fake_engine {
     char directory[64], path[96];
     int listener, context, control, pipe_write, event;
     pthread_t thread;
-    int32_t hello_status, attach_status;  /* what the handshake answers */
+    int32_t hello_status, attach_status; /* what the handshake answers */
     uint32_t max_flows;
     uint64_t send_bytes_max;
     struct mn_header *header;
@@ -38,7 +38,8 @@ machnet_channel *fake_engine_channel(struct fake_engine *engine, const machnet_o
 
 /* Post one entry and signal as an engine does. */
 void fake_engine_deliver(struct fake_engine *engine, const void *entry);
-void fake_engine_message(struct fake_engine *engine, uint64_t flow, uint64_t lease, uint64_t offset, uint32_t length, uint64_t tag);
+void fake_engine_message(struct fake_engine *engine, uint64_t flow, uint64_t lease, uint64_t offset, uint32_t length,
+                         uint64_t tag);
 void fake_engine_accept(struct fake_engine *engine, uint64_t flow);
 void fake_engine_close_flow(struct fake_engine *engine, uint64_t flow, int32_t status);
 void fake_engine_complete(struct fake_engine *engine, uint64_t cookie);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The engine's end of a channel, with a real worker and transport; the application's end is the test, right or wrong. */
+/* The engine's end of a channel, with a real worker and transport; the application's end is the test, right or wrong.
+ * */
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "base/prng.h"
-#include "channel/arena.h"
 #include "machnet/machnet.h"
 #include "support/engine_bench.h"
 
@@ -29,29 +28,6 @@ static void teardown(void)
 }
 
 TestSuite(channel_engine, .init = setup, .fini = teardown, .timeout = 60);
-
-static void expect_completion(uint64_t cookie, int32_t status)
-{
-    struct mn_completion completion;
-    cr_assert(bench_take_completion(&sender, &completion), "completion %lu", (unsigned long)cookie);
-    cr_assert_eq(completion.cookie, cookie);
-    cr_assert_eq(completion.status, status, "%s", machnet_status_name(completion.status));
-}
-
-static void expect_closed(struct bench_client *client, uint64_t flow, int32_t status)
-{
-    struct mn_delivery closed = bench_expect(client, MN_OP_CLOSED);
-    cr_assert_eq(closed.flow, flow);
-    cr_assert_eq(closed.status, status, "%s", machnet_status_name(closed.status));
-}
-
-static void expect_silence(struct bench_client *client)
-{
-    struct mn_delivery delivery;
-    struct mn_completion completion;
-    cr_assert_not(bench_take_delivery(client, &delivery), "op %u", delivery.op);
-    cr_assert_not(bench_take_completion(client, &completion));
-}
 
 /* ---- Flows ---- */
 
@@ -79,7 +55,7 @@ Test(channel_engine, open__is_refused_where_nobody_listens)
 {
     bench_open_flow(&sender, token, BENCH_PORT + 1);
     bench_run(&bench, 0);
-    expect_closed(&sender, token, MACHNET_EREFUSED);
+    bench_expect_closed(&sender, token, MACHNET_EREFUSED);
     bench_close_flow(&sender, token, false);
     bench_run(&bench, 0);
     bench_open_flow(&sender, token + (UINT64_C(1) << 32), BENCH_PORT); /* the index is free again */
@@ -101,9 +77,9 @@ Test(channel_engine, open__that_cannot_work_is_answered_not_punished)
     open.local_ip[15] ^= 1; /* from an address that is not the engine's */
     bench_submit(&sender, &open);
     bench_run(&bench, 0);
-    expect_closed(&sender, token, MACHNET_EINVAL);
-    expect_closed(&sender, token + 1, MACHNET_EADDRNOTAVAIL);
-    expect_closed(&sender, token + 2, MACHNET_EADDRNOTAVAIL);
+    bench_expect_closed(&sender, token, MACHNET_EINVAL);
+    bench_expect_closed(&sender, token + 1, MACHNET_EADDRNOTAVAIL);
+    bench_expect_closed(&sender, token + 2, MACHNET_EADDRNOTAVAIL);
     cr_assert_eq(sender.broken, MACHNET_OK);
 }
 
@@ -129,12 +105,12 @@ Test(channel_engine, close__ends_both_sides_and_frees_both_tokens)
         uint64_t theirs = bench_connect(&sender, ours, &reader);
         bench_close_flow(&sender, ours, round % 2 == 1);
         bench_run(&bench, 0);
-        expect_closed(&reader, theirs, round % 2 == 1 ? MACHNET_ERESET : MACHNET_ECLOSED);
+        bench_expect_closed(&reader, theirs, round % 2 == 1 ? MACHNET_ERESET : MACHNET_ECLOSED);
         bench_close_flow(&reader, theirs, false);
         bench_run(&bench, 10 * MS);
-        expect_closed(&sender, ours, MACHNET_OK);
-        expect_silence(&sender);
-        expect_silence(&reader);
+        bench_expect_closed(&sender, ours, MACHNET_OK);
+        bench_expect_silence(&sender);
+        bench_expect_silence(&reader);
         cr_assert_eq((uint32_t)theirs & ~MN_TOKEN_ACCEPTED, 0, "the engine's index is used again");
     }
     cr_assert_eq(sender.broken, MACHNET_OK);
@@ -146,7 +122,7 @@ Test(channel_engine, detach__resets_the_peers_flows)
     uint64_t theirs = bench_connect(&sender, token, &reader);
     bench_detach(&sender);
     bench_run(&bench, 10 * MS);
-    expect_closed(&reader, theirs, MACHNET_ERESET);
+    bench_expect_closed(&reader, theirs, MACHNET_ERESET);
 }
 
 /* ---- Messages ---- */
@@ -171,7 +147,7 @@ Test(channel_engine, send__crosses_intact_and_completes)
         cr_assert_eq(message.length, lengths[i]);
         cr_assert_eq(memcmp(bench_bytes(&reader, &message), sender.regions[1], lengths[i]), 0);
         bench_release(&reader, message.lease);
-        expect_completion(i, MACHNET_OK);
+        bench_expect_completion(&sender, i, MACHNET_OK);
     }
     struct channel_info info;
     bench_run(&bench, 0);
@@ -203,7 +179,7 @@ Test(channel_engine, send__of_the_longest_message_makes_the_arena_grow)
     struct mn_delivery message = bench_expect(&reader, MN_OP_MESSAGE);
     cr_assert_eq(message.length, sizeof big);
     cr_assert_eq(memcmp(bench_bytes(&reader, &message), big, sizeof big), 0);
-    expect_completion(9, MACHNET_OK);
+    bench_expect_completion(&sender, 9, MACHNET_OK);
 }
 
 Test(channel_engine, send__to_a_flow_that_ended_is_answered)
@@ -211,10 +187,10 @@ Test(channel_engine, send__to_a_flow_that_ended_is_answered)
     uint64_t theirs = bench_connect(&sender, token, &reader);
     bench_close_flow(&reader, theirs, true);
     bench_run(&bench, 10 * MS);
-    expect_closed(&sender, token, MACHNET_ERESET);
+    bench_expect_closed(&sender, token, MACHNET_ERESET);
     bench_send(&sender, token, 0, 10, 0, 5);
     bench_run(&bench, 0);
-    expect_completion(5, MACHNET_ERESET);
+    bench_expect_completion(&sender, 5, MACHNET_ERESET);
     cr_assert_eq(sender.broken, MACHNET_OK);
 }
 
@@ -232,7 +208,7 @@ Test(channel_engine, send__under_way_is_completed_when_the_flow_is_aborted)
         failed += completion.status != MACHNET_OK;
     cr_assert_eq(count, 200);
     cr_assert_gt(failed, 0);
-    expect_closed(&sender, token, MACHNET_OK);
+    bench_expect_closed(&sender, token, MACHNET_OK);
 }
 
 /* ---- A reader that does not read ---- */
@@ -260,7 +236,7 @@ Test(channel_engine, full_deliveries_ring__loses_nothing)
         }
     }
     bench_run(&bench, 5 * MS);
-    expect_silence(&reader);
+    bench_expect_silence(&reader);
 }
 
 Test(channel_engine, full_deliveries_ring__is_looked_at_although_nothing_signals)
@@ -354,7 +330,7 @@ Test(channel_engine, detach__while_memory_is_short)
     bench_run(&bench, 20 * MS);
     bench_detach(&reader);
     bench_run(&bench, 20 * MS);
-    expect_closed(&sender, token, MACHNET_ERESET);
+    bench_expect_closed(&sender, token, MACHNET_ERESET);
 }
 
 /* ---- Waking ---- */
@@ -424,261 +400,4 @@ Test(channel_engine, shutdown__is_announced_and_told_to_the_peers)
     cr_assert_eq(bench_woken(&sender), 1);
     struct worker_message detach = {.type = WORKER_DETACH, .channel = sender.channel};
     cr_assert_eq(bench_command(&bench, &detach), MACHNET_EENGINEGONE);
-}
-
-/* ---- Broken rules ---- */
-
-/* `breaker` broke a rule: it is closed, and a message still crosses between two others. */
-static void expect_broken(const char *what)
-{
-    bench_run(&bench, 0);
-    cr_assert_eq(breaker.broken, MACHNET_EPROTOCOL, "%s", what);
-    cr_assert_eq((int32_t)atomic_load(&breaker.header->closed), -MACHNET_EPROTOCOL, "%s", what);
-    cr_assert_eq(bench_woken(&breaker), 1, "%s", what);
-    bench_send(&sender, token, 0, 100, 0, 1);
-    bench_run(&bench, MS);
-    struct mn_delivery message = bench_expect(&reader, MN_OP_MESSAGE);
-    bench_release(&reader, message.lease);
-    expect_completion(1, MACHNET_OK);
-    cr_assert_eq(sender.broken, MACHNET_OK);
-    cr_assert_eq(reader.broken, MACHNET_OK);
-}
-
-Test(channel_engine, bad_submission__closes_that_channel_alone)
-{
-    static const struct {
-        const char *what;
-        struct mn_submission submission;
-    } cases[] = {
-        {"no operation", {.op = 0}},
-        {"an unknown operation", {.op = 4}},
-        {"SEND on no flow", {.op = MN_OP_SEND}},
-        {"SEND on another index", {.op = MN_OP_SEND, .flow = (UINT64_C(1) << 32) + 1}},
-        {"SEND on an index out of range", {.op = MN_OP_SEND, .flow = (UINT64_C(1) << 32) + FLOWS}},
-        {"SEND on an accepted index that never was",
-         {.op = MN_OP_SEND, .flow = (UINT64_C(1) << 32) | MN_TOKEN_ACCEPTED}},
-        {"SEND on another generation", {.op = MN_OP_SEND, .flow = UINT64_C(2) << 32}},
-        {"SEND too long", {.op = MN_OP_SEND, .flow = UINT64_C(1) << 32, .region = 1, .length = MN_MESSAGE_MAX + 1}},
-        {"SEND past the end",
-         {.op = MN_OP_SEND, .flow = UINT64_C(1) << 32, .region = 1, .offset = MIB - 9, .length = 10}},
-        {"SEND from behind the end",
-         {.op = MN_OP_SEND, .flow = UINT64_C(1) << 32, .region = 1, .offset = MIB + 1, .length = 1}},
-        {"SEND with an offset that overflows",
-         {.op = MN_OP_SEND, .flow = UINT64_C(1) << 32, .region = 1, .offset = UINT64_MAX - 4, .length = 10}},
-        {"SEND from the rings", {.op = MN_OP_SEND, .flow = UINT64_C(1) << 32, .region = 0, .length = 10}},
-        {"SEND from the receive arena", {.op = MN_OP_SEND, .flow = UINT64_C(1) << 32, .region = 2, .length = 10}},
-        {"SEND from no region", {.op = MN_OP_SEND, .flow = UINT64_C(1) << 32, .region = 3, .length = 10}},
-        {"SEND from a region out of range",
-         {.op = MN_OP_SEND, .flow = UINT64_C(1) << 32, .region = 65535, .length = 10}},
-        {"SEND with a flag", {.op = MN_OP_SEND, .flow = UINT64_C(1) << 32, .flags = 1}},
-        {"SEND with a reserved field", {.op = MN_OP_SEND, .flow = UINT64_C(1) << 32, .zero = {0, 0, 1}}},
-        {"CLOSE of no flow", {.op = MN_OP_CLOSE, .flow = (UINT64_C(1) << 32) + 1}},
-        {"CLOSE with an unknown flag", {.op = MN_OP_CLOSE, .flow = UINT64_C(1) << 32, .flags = 2}},
-        {"CLOSE with a length", {.op = MN_OP_CLOSE, .flow = UINT64_C(1) << 32, .length = 1}},
-        {"OPEN of an index in use", {.op = MN_OP_OPEN, .flow = UINT64_C(2) << 32}},
-        {"OPEN of an index out of range", {.op = MN_OP_OPEN, .flow = (UINT64_C(1) << 32) + FLOWS}},
-        {"OPEN of an index of ours", {.op = MN_OP_OPEN, .flow = (UINT64_C(1) << 32) | MN_TOKEN_ACCEPTED}},
-        {"OPEN of generation 0", {.op = MN_OP_OPEN, .flow = 1}},
-        {"OPEN with a flag", {.op = MN_OP_OPEN, .flow = (UINT64_C(1) << 32) + 1, .flags = 1}},
-    };
-    bench_connect(&sender, token, &reader);
-    for (uint32_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        bench_attach(&bench, &breaker, 8 * MIB, FLOWS);
-        bench_connect(&breaker, token, &reader);
-        bench_submit(&breaker, &cases[i].submission);
-        expect_broken(cases[i].what);
-        bench_detach(&breaker);
-        bench_run(&bench, MS);
-        bench_expect(&reader, MN_OP_CLOSED);
-    }
-}
-
-Test(channel_engine, broken_channel__gets_nothing_more)
-{
-    bench_connect(&sender, token, &reader);
-    bench_attach(&bench, &breaker, 8 * MIB, FLOWS);
-    uint64_t to_breaker = bench_connect(&breaker, token, &reader);
-    struct mn_submission nothing = {.op = 0};
-    bench_submit(&breaker, &nothing);
-    expect_broken("no operation");
-    atomic_store(&breaker.header->client_sleeping, MN_WAKE_DELIVERIES);
-    bench_send(&reader, to_breaker, 0, 10, 0, 1);
-    bench_run(&bench, 50 * MS);
-    cr_assert_eq(bench_woken(&breaker), 0);
-    expect_silence(&breaker);
-    bench_detach(&breaker);
-    bench_run(&bench, 10 * MS);
-    expect_closed(&reader, to_breaker, MACHNET_ERESET);
-}
-
-Test(channel_engine, second_close__breaks_the_rules)
-{
-    bench_connect(&sender, token, &reader);
-    bench_attach(&bench, &breaker, 8 * MIB, FLOWS);
-    bench_connect(&breaker, token, &reader);
-    bench_close_flow(&breaker, token, false);
-    bench_close_flow(&breaker, token, false);
-    bench_run(&bench, 0);
-    bench_expect(&reader, MN_OP_CLOSED);
-    expect_broken("CLOSE twice");
-}
-
-Test(channel_engine, too_many_sends__break_the_rules)
-{
-    bench_connect(&sender, token, &reader);
-    bench_attach(&bench, &breaker, 8 * MIB, FLOWS);
-    bench_open_flow(&breaker, token, BENCH_PORT + 1);
-    bench_run(&bench, 0);
-    for (uint64_t i = 0; i < MN_COMPLETIONS; i++) { /* answered at once, and the answers not read */
-        bench_send(&breaker, token, 0, 1, 0, i);
-        if (i % 500 == 0)
-            bench_run(&bench, 0);
-    }
-    bench_run(&bench, 0);
-    cr_assert_eq(breaker.broken, MACHNET_OK);
-    bench_send(&breaker, token, 0, 1, 0, 0);
-    expect_broken("one SEND more than completions fit");
-}
-
-Test(channel_engine, bad_release__breaks_the_rules)
-{
-    bench_connect(&sender, token, &reader);
-    for (uint32_t i = 0; i < 5; i++) {
-        bench_attach(&bench, &breaker, 8 * MIB, FLOWS);
-        bench_connect(&breaker, token, &reader);
-        bench_close_flow(&breaker, token, false);
-        bench_run(&bench, 0);
-        struct mn_delivery closed = bench_expect(&reader, MN_OP_CLOSED);
-        bench_close_flow(&reader, closed.flow, false);
-        struct worker_message listen = {
-            .type = WORKER_LISTEN, .channel = breaker.channel, .endpoint = bench.paths.addresses[0], .listener = 5};
-        listen.endpoint.port = BENCH_PORT + 5;
-        cr_assert_eq(bench_command(&bench, &listen), MACHNET_OK);
-        bench_open_flow(&sender, token + 1 + i, BENCH_PORT + 5);
-        bench_run(&bench, 0);
-        bench_expect(&sender, MN_OP_ESTABLISHED);
-        bench_send(&sender, token + 1 + i, 0, 10, 0, 7);
-        bench_run(&bench, MS);
-        expect_completion(7, MACHNET_OK);
-        bench_expect(&breaker, MN_OP_CLOSED);
-        bench_expect(&breaker, MN_OP_ACCEPTED);
-        uint64_t lease = bench_expect(&breaker, MN_OP_MESSAGE).lease;
-        static const char *const what[] = {"not lent", "another generation", "out of range", "far out of range", "twice"};
-        const uint64_t bad[] = {lease + 1, lease ^ UINT64_C(1) << 40, lease | MN_RELEASES, UINT64_MAX, lease};
-        if (i == 4)
-            bench_release(&breaker, lease); /* then once more */
-        bench_release(&breaker, bad[i]);
-        worker_activate(bench.worker, breaker.channel); /* so little lent is no reason to wake up */
-        expect_broken(what[i]);
-        bench_detach(&breaker);
-        bench_run(&bench, MS);
-        bench_expect(&sender, MN_OP_CLOSED);
-    }
-}
-
-Test(channel_engine, index_beyond_its_ring__breaks_the_rules)
-{
-    bench_connect(&sender, token, &reader);
-    for (uint32_t i = 0; i < 2; i++) {
-        bench_attach(&bench, &breaker, 8 * MIB, FLOWS);
-        struct mn_ring *ring = i == 0 ? &breaker.submissions : &breaker.releases;
-        atomic_store(ring->mine, ring->capacity + 1);
-        expect_broken("a producer's index");
-        bench_detach(&breaker);
-    }
-}
-
-Test(channel_engine, deliveries_index_that_goes_back__breaks_the_rules)
-{
-    bench_connect(&sender, token, &reader);
-    bench_attach(&bench, &breaker, 8 * MIB, 2 * MN_DELIVERIES);
-    for (uint32_t i = 0; i <= MN_DELIVERIES; i++) {
-        bench_open_flow(&breaker, token + i, BENCH_PORT + 1);
-        if (i % 500 == 0)
-            bench_run(&bench, 0);
-    }
-    bench_run(&bench, 5 * MS);
-    cr_assert_eq(breaker.broken, MACHNET_OK, "a full ring is no crime");
-    atomic_store(breaker.deliveries.mine, UINT32_MAX);
-    bench_run(&bench, 5 * MS);
-    expect_broken("a consumer's index");
-}
-
-/* ---- Anything at all ---- */
-
-enum { OWN_PORT = BENCH_PORT + 9, SOME_FLOWS = 4 };
-
-/* A right submission for flow `i`: OPEN, and then SENDs. */
-static struct mn_submission right_submission(bool *opened, uint32_t i, struct prng *prng)
-{
-    struct mn_submission s = {.op = MN_OP_SEND, .flow = token + i};
-    if (!*opened) {
-        struct mn_submission_open open = {.op = MN_OP_OPEN, .flow = s.flow, .remote_port = OWN_PORT, .timeout_ns = MS};
-        memcpy(open.remote_ip, bench.paths.addresses[0].ip, sizeof open.remote_ip);
-        memcpy(&s, &open, sizeof s);
-        *opened = true;
-        return s;
-    }
-    s.region = 1;
-    s.length = (uint32_t)prng_below(prng, 3000);
-    s.offset = prng_below(prng, MIB - 3000);
-    s.cookie = prng_next(prng);
-    return s;
-}
-
-/* An application that listens to itself. */
-static void attach_breaker(void)
-{
-    bench_attach(&bench, &breaker, 8 * MIB, FLOWS);
-    struct worker_message listen = {
-        .type = WORKER_LISTEN, .channel = breaker.channel, .endpoint = bench.paths.addresses[0], .listener = 5};
-    listen.endpoint.port = OWN_PORT;
-    cr_assert_eq(bench_command(&bench, &listen), MACHNET_OK);
-}
-
-/* Takes all there is and releases most of it. Returns how many messages there were. */
-static uint32_t read_all(struct prng *prng)
-{
-    uint32_t messages = 0;
-    struct mn_delivery delivery;
-    while (bench_take_delivery(&breaker, &delivery)) {
-        messages += delivery.op == MN_OP_MESSAGE;
-        if (delivery.op == MN_OP_MESSAGE && prng_below(prng, 8) != 0)
-            bench_release(&breaker, delivery.lease);
-    }
-    struct mn_completion completion;
-    while (bench_take_completion(&breaker, &completion))
-        ;
-    return messages;
-}
-
-Test(channel_engine, random_descriptors__harm_nobody_else)
-{
-    enum { COUNT = 6000, ROUNDS = 60 };
-    struct prng prng;
-    prng_init(&prng, 42);
-    bench_connect(&sender, token, &reader);
-    uint32_t broken = 0, messages = 0;
-    for (uint32_t round = 0; round < ROUNDS; round++) {
-        bool opened[SOME_FLOWS] = {false};
-        attach_breaker();
-        for (uint32_t i = 0; i < COUNT / ROUNDS && breaker.broken == MACHNET_OK; i++) {
-            uint32_t flow = (uint32_t)prng_below(&prng, SOME_FLOWS);
-            struct mn_submission s = right_submission(&opened[flow], flow, &prng);
-            if (prng_below(&prng, 64) == 0)
-                ((uint8_t *)&s)[prng_below(&prng, sizeof s)] ^= (uint8_t)(1U << prng_below(&prng, 8));
-            bench_submit(&breaker, &s);
-            if (prng_below(&prng, 256) == 0)
-                bench_release(&breaker, prng_next(&prng));
-            bench_turn(&bench);
-            messages += read_all(&prng);
-        }
-        bench_run(&bench, 0);
-        broken += breaker.broken != MACHNET_OK;
-        if (breaker.broken != MACHNET_OK)
-            expect_broken("random");
-        bench_detach(&breaker);
-    }
-    cr_assert_gt(broken, ROUNDS / 4);
-    cr_assert_gt(messages, ROUNDS);
 }

@@ -24,7 +24,8 @@ static int32_t open_at(const char *path)
 Test(context_open, no_engine)
 {
     cr_assert_eq(open_at("/tmp/machnet-no-such-socket"), MACHNET_ENOENGINE);
-    cr_assert(strstr(error.message, "/tmp/machnet-no-such-socket") != NULL && strstr(error.message, "Start machnetd") != NULL);
+    cr_assert(strstr(error.message, "/tmp/machnet-no-such-socket") != NULL &&
+              strstr(error.message, "Start machnetd") != NULL);
     cr_assert_eq(open_at("/etc/passwd"), MACHNET_ENOENGINE);
     cr_assert_eq(error.status, MACHNET_ENOENGINE);
     cr_assert_neq(error.os_error, 0);

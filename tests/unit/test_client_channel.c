@@ -42,7 +42,8 @@ static uint64_t accept_one(uint32_t generation, uint32_t index)
     machnet_event event;
     fake_engine_accept(&engine, ACCEPTED(generation, index));
     cr_assert_eq(machnet_channel_events(channel, &event, 1), 1);
-    cr_assert(event.type == MACHNET_EVENT_ACCEPTED && event.listener == 99 && event.flow == ACCEPTED(generation, index));
+    cr_assert(event.type == MACHNET_EVENT_ACCEPTED && event.listener == 99 &&
+              event.flow == ACCEPTED(generation, index));
     return event.flow;
 }
 
@@ -283,6 +284,38 @@ Test(channel, borrow__outlives_flow_and_channel)
     cr_assert_eq(machnet_buffer_release(last, view.buffer), MACHNET_OK);
 }
 
+Test(channel, recv__who_takes_events_hears_of_a_flow_before_its_messages)
+{
+    machnet_event event;
+    machnet_message message;
+
+    /* Who does not take events gets messages all the same. */
+    fake_engine_accept(&engine, ACCEPTED(1, 0));
+    fake_engine_message(&engine, ACCEPTED(1, 0), 1, 0, 0, 0);
+    fake_engine_message(&engine, ACCEPTED(1, 0), 2, 0, 0, 0);
+    fake_engine_accept(&engine, ACCEPTED(1, 1));
+    fake_engine_message(&engine, ACCEPTED(1, 1), 3, 0, 0, 7);
+    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, NULL, 0, &message), MACHNET_OK);
+    cr_assert_eq(machnet_channel_events(channel, &event, 1), 1);
+    cr_assert_eq(event.flow, ACCEPTED(1, 0));
+    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, NULL, 0, &message), MACHNET_OK);
+    cr_assert_eq(message.flow, ACCEPTED(1, 0));
+    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, NULL, 0, &message), MACHNET_EAGAIN);
+    cr_assert_eq(machnet_channel_wait(channel, MACHNET_WAIT_RECEIVE, 0), MACHNET_ETIMEDOUT);
+    cr_assert_eq(machnet_channel_wait(channel, 7, 0), MACHNET_WAIT_EVENT);
+    cr_assert_eq(machnet_channel_events(channel, &event, 1), 1);
+    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, NULL, 0, &message), MACHNET_OK);
+    cr_assert(message.flow == ACCEPTED(1, 1) && message.tag == 7);
+    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, NULL, 0, &message), MACHNET_EAGAIN);
+    /* Closed before anything was told of it. */
+    fake_engine_accept(&engine, ACCEPTED(1, 2));
+    fake_engine_message(&engine, ACCEPTED(1, 2), 4, 0, 0, 0);
+    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, NULL, 0, &message), MACHNET_EAGAIN);
+    cr_assert_eq(machnet_flow_close(channel, ACCEPTED(1, 2), 0), MACHNET_OK);
+    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, NULL, 0, &message), MACHNET_EAGAIN);
+    cr_assert_eq(fake_engine_releases(&engine), 4);
+}
+
 Test(channel, recv__ended_flow_keeps_its_messages)
 {
     uint64_t flow = accept_one(1, 0);
@@ -296,7 +329,8 @@ Test(channel, recv__ended_flow_keeps_its_messages)
     cr_assert_eq(machnet_channel_events(channel, events, 4), 1);
     cr_assert(events[0].type == MACHNET_EVENT_CLOSED && events[0].status == MACHNET_ERESET && events[0].flow == flow);
     cr_assert_eq(machnet_flow_info_get(channel, flow, &info), MACHNET_OK);
-    cr_assert(info.state == MACHNET_FLOW_ENDED && info.status == MACHNET_ERESET && info.messages_queued == 1 && info.listener == 99);
+    cr_assert(info.state == MACHNET_FLOW_ENDED && info.status == MACHNET_ERESET && info.messages_queued == 1 &&
+              info.listener == 99);
     cr_assert_eq(machnet_send_copy(channel, flow, "x", 1, 0, 0), MACHNET_ERESET);
     cr_assert_eq(machnet_recv_copy(channel, flow, buffer, 8, &message), MACHNET_OK);
     cr_assert_eq(machnet_recv_copy(channel, flow, buffer, 8, &message), MACHNET_ERESET);
@@ -319,7 +353,8 @@ Test(channel, flow_close__drops_unread_messages)
     fake_engine_message(&engine, flow, 1, 0, 8, 0);
     cr_assert_eq(machnet_channel_wait(channel, MACHNET_WAIT_RECEIVE, -1), MACHNET_WAIT_RECEIVE);
     cr_assert_eq(machnet_flow_close(channel, flow, MACHNET_CLOSE_ABORT), MACHNET_OK);
-    cr_assert(fake_engine_take(&engine, &sent) && sent.op == MN_OP_CLOSE && sent.flags == MN_CLOSE_ABORT && sent.flow == flow);
+    cr_assert(fake_engine_take(&engine, &sent) && sent.op == MN_OP_CLOSE && sent.flags == MN_CLOSE_ABORT &&
+              sent.flow == flow);
     fake_engine_message(&engine, flow, 2, 0, 8, 0); /* was on its way */
     int32_t status = machnet_recv_copy(channel, MACHNET_ANY_FLOW, NULL, 0, &message);
     cr_assert_eq(status, MACHNET_EAGAIN, "%s", machnet_status_name(status));
@@ -342,9 +377,11 @@ Test(channel, flow_open__tokens_are_new_each_time)
     for (int i = 0; i < 8; i++) {
         cr_assert_eq(machnet_flow_open(channel, NULL, &remote, NULL, 0, &flow, NULL), MACHNET_OK);
         cr_assert(fake_engine_take(&engine, (struct mn_submission *)(void *)&open));
-        cr_assert(open.op == MN_OP_OPEN && open.flow == flow && open.remote_port == 7000 && open.timeout_ns == 3000000000);
+        cr_assert(open.op == MN_OP_OPEN && open.flow == flow && open.remote_port == 7000 &&
+                  open.timeout_ns == 3000000000);
         cr_assert_eq(machnet_flow_addresses(channel, flow, &local, NULL), MACHNET_EAGAIN);
-        struct mn_delivery_flow established = {.op = MN_OP_ESTABLISHED, .local_port = 5, .remote_port = 7000, .flow = flow};
+        struct mn_delivery_flow established = {
+            .op = MN_OP_ESTABLISHED, .local_port = 5, .remote_port = 7000, .flow = flow};
         fake_engine_deliver(&engine, &established);
         cr_assert_eq(machnet_channel_events(channel, events, 4), 1);
         cr_assert_eq(events[0].type, MACHNET_EVENT_ESTABLISHED);

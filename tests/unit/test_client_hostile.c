@@ -27,6 +27,8 @@ static void detach(void)
     fake_engine_stop(&engine);
 }
 
+TestSuite(hostile, .timeout = 120);
+
 static int32_t receive(void)
 {
     machnet_event events[8];
@@ -41,16 +43,16 @@ static int32_t receive(void)
     return status;
 }
 
-Test(hostile, deliveries, .timeout = 60)
+Test(hostile, deliveries)
 {
     const struct mn_delivery good = {.op = MN_OP_MESSAGE, .region = 2, .length = 8, .flow = FLOW, .offset = 64};
     struct mn_delivery bad[32];
     size_t count = 0;
-#define BAD(member, value)                                                                                             \
-    do {                                                                                                               \
-        bad[count] = good;                                                                                             \
-        bad[count].member = (value);                                                                                   \
-        count++;                                                                                                       \
+#define BAD(member, value)           \
+    do {                             \
+        bad[count] = good;           \
+        bad[count].member = (value); \
+        count++;                     \
     } while (0)
     BAD(op, 0);
     BAD(op, 6);
@@ -127,7 +129,7 @@ Test(hostile, more_lent_than_can_be, .init = attach, .fini = detach)
     cr_assert_eq(lent, MN_RELEASES);
 }
 
-Test(hostile, ring_indices, .timeout = 60)
+Test(hostile, ring_indices)
 {
     for (int which = 0; which < 4; which++) {
         static char data[1 << 20];
@@ -158,12 +160,14 @@ Test(hostile, ring_indices, .timeout = 60)
     }
 }
 
-Test(hostile, control_messages, .timeout = 60)
+Test(hostile, control_messages)
 {
     for (int which = 0; which < 6; which++) {
         struct mn_control_region region = {.region = 3, .kind = MN_REGION_RECEIVE, .bytes = 1 << 20};
         attach();
-        uint16_t type = which == 4 ? MN_CONTROL_REGION_READY : which == 5 ? MN_CONTROL_ATTACHED : MN_CONTROL_REGION_OFFER;
+        uint16_t type = which == 4   ? MN_CONTROL_REGION_READY
+                        : which == 5 ? MN_CONTROL_ATTACHED
+                                     : MN_CONTROL_REGION_OFFER;
         if (which == 1)
             region.region = 64;
         if (which == 2)
@@ -206,7 +210,7 @@ static void mutate(struct mn_delivery *delivery)
         bytes[prng() % sizeof *delivery] = (uint8_t)prng();
 }
 
-Test(hostile, random_bytes, .timeout = 120)
+Test(hostile, random_bytes)
 {
     const char *count_text = getenv("MACHNET_MUTATIONS");
     unsigned long runs = count_text != NULL ? strtoul(count_text, NULL, 10) : 300;
@@ -223,7 +227,8 @@ Test(hostile, random_bytes, .timeout = 120)
             machnet_send_copy(channel, FLOW, "x", 1, 0, 0);
             status = receive();
         }
-        cr_assert(status == MACHNET_EAGAIN || status == MACHNET_EPROTOCOL || status == MACHNET_EMSGSIZE, "seed %lu: %s", run, machnet_status_name(status));
+        cr_assert(status == MACHNET_EAGAIN || status == MACHNET_EPROTOCOL || status == MACHNET_EMSGSIZE, "seed %lu: %s",
+                  run, machnet_status_name(status));
         /* And after that: everything at once. */
         for (int i = 0; i < 4096; i++)
             ((uint8_t *)engine.bases[0])[128 + prng() % (engine.bytes[0] - 128)] = (uint8_t)prng();

@@ -26,8 +26,8 @@ static struct path_table table(void)
         .addresses = {v4(10, 0, 0, 1), v6(1), v4(10, 0, 0, 2)}, .address_count = 3, .udp_port = PORT};
 }
 
-static void expect(uint32_t worker, struct endpoint local, struct endpoint remote, struct endpoint udp_local, uint16_t local_port,
-                   struct endpoint udp_remote, uint16_t remote_port)
+static void expect(uint32_t worker, struct endpoint local, struct endpoint remote, struct endpoint udp_local,
+                   uint16_t local_port, struct endpoint udp_remote, uint16_t remote_port)
 {
     struct path_table t = table();
     struct endpoint from, to;
@@ -73,7 +73,8 @@ Test(path_choose, stays_with_the_worker_inside_the_engine)
 Test(path_choose, refuses_foreign_addresses_and_mixed_families)
 {
     struct path_table t = table();
-    struct endpoint from, to, foreign = v4(10, 0, 0, 7), own4 = v4(10, 0, 0, 1), remote4 = v4(10, 0, 0, 9), remote6 = v6(9);
+    struct endpoint from, to, foreign = v4(10, 0, 0, 7), own4 = v4(10, 0, 0, 1), remote4 = v4(10, 0, 0, 9),
+                              remote6 = v6(9);
     struct endpoint zero = any();
     cr_assert_eq(path_choose(&t, 0, &foreign, &remote4, &from, &to), PATH_ENOTLOCAL);
     cr_assert_eq(path_choose(&t, 0, &own4, &remote6, &from, &to), PATH_EFAMILY);
