@@ -88,9 +88,9 @@ static void set_free(struct region *region, uint32_t index, bool is_free)
     *word = is_free ? *word | bit : *word & ~bit;
 }
 
-int mn_arena_add_region(struct mn_arena *arena, uint16_t index, uint64_t bytes)
+int mn_arena_add_region(struct mn_arena *arena, uint16_t region, uint64_t bytes)
 {
-    if (index >= MN_REGIONS_MAX || arena->regions[index].blocks != NULL)
+    if (region >= MN_REGIONS_MAX || arena->regions[region].blocks != NULL)
         return -1;
     if (bytes == 0 || bytes % MN_BLOCK != 0 || bytes > MN_REGION_BYTES_MAX)
         return -1;
@@ -102,19 +102,19 @@ int mn_arena_add_region(struct mn_arena *arena, uint16_t index, uint64_t bytes)
         free(bits);
         return -1;
     }
-    struct region *region = &arena->regions[index];
-    *region = (struct region){.blocks = blocks, .free = bits, .block_count = count, .free_count = count};
+    struct region *added = &arena->regions[region];
+    *added = (struct region){.blocks = blocks, .free = bits, .block_count = count, .free_count = count};
     for (uint32_t i = 0; i < count; i++) {
         blocks[i].index = i;
-        blocks[i].region = index;
-        set_free(region, i, true);
+        blocks[i].region = region;
+        set_free(added, i, true);
     }
     arena->block_count += count;
     arena->free_count += count;
     if (count > arena->largest_blocks)
         arena->largest_blocks = count;
-    if (index >= arena->region_end)
-        arena->region_end = index + 1u;
+    if (region >= arena->region_end)
+        arena->region_end = region + 1u;
     return 0;
 }
 
@@ -301,11 +301,11 @@ static bool release_slot(struct mn_arena *arena, struct block *block, uint32_t o
     return true;
 }
 
-bool mn_arena_release(struct mn_arena *arena, uint16_t index, uint64_t offset)
+bool mn_arena_release(struct mn_arena *arena, uint16_t region, uint64_t offset)
 {
-    if (index >= MN_REGIONS_MAX || offset / MN_BLOCK >= arena->regions[index].block_count)
+    if (region >= MN_REGIONS_MAX || offset / MN_BLOCK >= arena->regions[region].block_count)
         return false;
-    struct block *block = &arena->regions[index].blocks[offset / MN_BLOCK];
+    struct block *block = &arena->regions[region].blocks[offset / MN_BLOCK];
     if (block->kind == BLOCK_SLOTS)
         return release_slot(arena, block, (uint32_t)(offset % MN_BLOCK));
     if (block->kind != BLOCK_RUN || offset % MN_BLOCK != 0)

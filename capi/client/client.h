@@ -91,6 +91,7 @@ struct mn_sender { /* send side */
     struct mn_slot *free;
     uint32_t since_reclaim; /* messages since completions were last looked at */
     uint32_t starved;       /* flows with mn_flow.starved */
+    uint32_t slots_taken; /* reserved, in flight or returned */
     uint32_t idle;          /* calls in vain */
 #define X(name, place) _Atomic uint64_t name;
     MN_SEND_COUNTERS(X)

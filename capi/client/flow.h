@@ -52,6 +52,7 @@ struct mn_flow {
     /* Send side. */
     uint64_t sender_token; /* the flow that the next two are of; 0 when it was closed */
     uint64_t flight_bytes; /* of the send arena, held by this flow */
+    uint32_t flight_slots; /* held by this flow */
     bool starved;          /* answered MACHNET_EAGAIN since it last could send */
     _Atomic uint64_t messages_sent, bytes_sent;
 

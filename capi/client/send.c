@@ -14,6 +14,7 @@ struct mn_flow *mn_send_flow(struct machnet_channel *channel, uint64_t token)
         /* The first use of this flow; the object may have been another's before. */
         flow->sender_token = token;
         flow->flight_bytes = 0;
+        flow->flight_slots = 0;
         flow->starved = false;
     }
     return flow;

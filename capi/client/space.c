@@ -9,6 +9,8 @@
  */
 #include "client/client.h"
 
+#define SHARE_BYTES_MIN (UINT64_C(1) << 20)
+
 uint8_t *mn_slot_data(const struct machnet_channel *channel, const struct mn_slot *slot)
 {
     static alignas(MN_LINE) uint8_t nothing[MN_LINE];
@@ -23,11 +25,13 @@ static void free_slot(struct machnet_channel *channel, struct mn_slot *slot)
 {
     struct mn_sender *send = &channel->send;
 
-    if (slot->charge > 0) {
+    if (slot->charge > 0)
         mn_arena_release(send->arena, slot->region, slot->offset);
-        if (slot->flow->sender_token == slot->flow_token)
-            slot->flow->flight_bytes -= slot->charge;
+    if (slot->flow->sender_token == slot->flow_token) {
+        slot->flow->flight_bytes -= slot->charge;
+        slot->flow->flight_slots--;
     }
+    send->slots_taken--;
     slot->next = send->free;
     send->free = slot;
 }
@@ -213,12 +217,23 @@ void mn_space_tell(struct machnet_channel *channel)
     }
 }
 
-/* While other flows wait, one may hold a quarter of the arena, or one message. */
+/* A flow may hold a quarter of the slots and of the arena while others send or want to, and three quarters while it is alone, so that one
+ * whose peer does not read leaves room for the others; one message always. */
 static bool exceeds_share(const struct machnet_channel *channel, const struct mn_flow *flow, uint64_t charge)
 {
-    uint32_t others = channel->send.starved - (flow->starved ? 1 : 0);
-    return others > 0 && flow->flight_bytes > 0 &&
-           flow->flight_bytes + charge > mn_arena_bytes(channel->send.arena) / 4;
+    const struct mn_sender *send = &channel->send;
+    bool alone = send->slots_taken == flow->flight_slots && send->starved == (flow->starved ? 1 : 0);
+    uint64_t slots = send->slot_count / 4, bytes = mn_arena_bytes(send->arena) / 4;
+
+    if (flow->flight_slots == 0)
+        return false;
+    if (bytes < SHARE_BYTES_MIN) /* a young arena grows first */
+        bytes = SHARE_BYTES_MIN < channel->send_bytes_max / 4 ? SHARE_BYTES_MIN : channel->send_bytes_max / 4;
+    if (alone) {
+        slots *= 3;
+        bytes = channel->send_bytes_max / 4 * 3;
+    }
+    return flow->flight_slots >= slots || (charge > 0 && flow->flight_bytes + charge > bytes);
 }
 
 static bool could_ever_fit(const struct machnet_channel *channel, uint32_t length)
@@ -260,17 +275,19 @@ int32_t mn_space_take(struct machnet_channel *channel, struct mn_flow *flow, uin
         return MACHNET_EMSGSIZE;
     if (send->free == NULL && send->fresh_slot == send->slot_count)
         return MACHNET_EAGAIN;
+    if (exceeds_share(channel, flow, charge))
+        return MACHNET_EAGAIN;
     if (charge > 0) {
-        if (exceeds_share(channel, flow, charge))
-            return MACHNET_EAGAIN;
         if (!mn_arena_alloc(send->arena, (uint32_t)length, 0, &extent)) {
             if (!could_ever_fit(channel, (uint32_t)length))
                 return MACHNET_EMSGSIZE;
             mn_control_grow(channel, (uint32_t)length);
             return MACHNET_EAGAIN;
         }
-        flow->flight_bytes += charge;
     }
+    flow->flight_bytes += charge;
+    flow->flight_slots++;
+    send->slots_taken++;
     struct mn_slot *slot = pop_slot(send);
     slot->flow = flow;
     slot->flow_token = flow->sender_token;

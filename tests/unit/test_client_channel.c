@@ -127,7 +127,7 @@ Test(channel, send_space__event_and_wait)
     struct mn_submission first, other;
     machnet_event event;
 
-    for (int i = 0; i < 16; i++)
+    for (int i = 0; i < 12; i++) /* three quarters of the arena */
         cr_assert_eq(machnet_send_copy(channel, flow, data, sizeof data, 0, 0), MACHNET_OK);
     cr_assert_eq(machnet_channel_wait(channel, MACHNET_WAIT_SEND, 0), MACHNET_ETIMEDOUT);
     cr_assert_eq(machnet_send_copy(channel, flow, data, sizeof data, 0, 0), MACHNET_EAGAIN);
@@ -150,7 +150,7 @@ Test(channel, send_space__event_and_wait)
     cr_assert_eq(machnet_channel_events(channel, &event, 1), MACHNET_EAGAIN);
 }
 
-Test(channel, send__a_flow_gets_a_quarter_while_others_wait)
+Test(channel, send__a_flow_gets_a_quarter_beside_others_and_leaves_one_when_alone)
 {
     uint64_t greedy = accept_one(1, 0), modest = accept_one(1, 1);
     static char data[65536];
@@ -159,15 +159,21 @@ Test(channel, send__a_flow_gets_a_quarter_while_others_wait)
 
     while (machnet_send_copy(channel, greedy, data, sizeof data, 0, 0) == MACHNET_OK)
         count++;
-    cr_assert_eq(count, 16);
+    cr_assert_eq(count, 12);
+    for (int i = 0; i < 4; i++)
+        cr_assert_eq(machnet_send_copy(channel, modest, data, sizeof data, 0, 0), MACHNET_OK);
     cr_assert_eq(machnet_send_copy(channel, modest, data, sizeof data, 0, 0), MACHNET_EAGAIN);
     for (int i = 0; i < 8; i++) {
         cr_assert(fake_engine_take(&engine, &sent));
         fake_engine_complete(&engine, sent.cookie);
     }
-    /* 8 of 16 blocks are free and 8 are the greedy flow's: over its quarter, while the other waits. */
+    /* 8 of 16 blocks are free, and both flows hold their quarter. */
     cr_assert_eq(machnet_send_copy(channel, greedy, data, sizeof data, 0, 0), MACHNET_EAGAIN);
-    cr_assert_eq(machnet_send_copy(channel, modest, data, sizeof data, 0, 0), MACHNET_OK);
+    cr_assert_eq(machnet_send_copy(channel, modest, data, sizeof data, 0, 0), MACHNET_EAGAIN);
+    cr_assert(fake_engine_take(&engine, &sent) && sent.flow == greedy);
+    fake_engine_complete(&engine, sent.cookie);
+    cr_assert_eq(machnet_send_copy(channel, greedy, data, sizeof data, 0, 0), MACHNET_OK);
+    cr_assert_eq(machnet_send_copy(channel, modest, data, sizeof data, 0, 0), MACHNET_EAGAIN);
 }
 
 Test(channel, reserve__commit_and_abandon)

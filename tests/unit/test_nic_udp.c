@@ -230,14 +230,18 @@ static int full_socket(int others[2])
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof address;
     static const uint8_t filler[65536];
+    const int small = 16384;
     others[0] = socket(AF_INET, SOCK_STREAM, 0);
     cr_assert_eq(bind(others[0], (struct sockaddr *)&address, length), 0);
+    /* Buffers of a size that is given do not grow by themselves. */
+    cr_assert_eq(setsockopt(others[0], SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
     cr_assert_eq(listen(others[0], 1), 0);
     cr_assert_eq(getsockname(others[0], (struct sockaddr *)&address, &length), 0);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
     cr_assert_eq(connect(fd, (struct sockaddr *)&address, length), 0);
     others[1] = accept(others[0], NULL, NULL);
-    for (int quiet = 0; quiet < 3; quiet++) { /* what was sent is taken in a moment later */
+    for (int quiet = 0; quiet < 10; quiet++) { /* what was sent is taken in a moment later */
         while (send(fd, filler, sizeof filler, MSG_DONTWAIT) > 0)
             quiet = 0;
         usleep(10000);
