@@ -14,13 +14,14 @@ fi
 
 cd "$(dirname "$0")/.."
 build=$PWD/build/quickstart
+mkdir -p "$build"
 say() { printf '\n== %s\n' "$*"; }
 
 say "1. Packages"
 tests/install-packages.sh build
 
 say "2. Build (build/quickstart)"
-cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DMACHNET_TESTS=OFF >"$build.log" 2>&1 || { cat "$build.log"; exit 1; }
+cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DMACHNET_TESTS=OFF >"$build/configure.log" 2>&1 || { cat "$build/configure.log"; exit 1; }
 cmake --build "$build" -- --quiet
 
 work=$(mktemp -d /tmp/machnet-quickstart.XXXXXX)
