@@ -183,7 +183,7 @@ enum machnet_event_type {
                                           all its messages can be received; they stay receivable until machnet_flow_close */
     MACHNET_EVENT_SEND_SPACE = 4,      /* `flow` answered MACHNET_EAGAIN to a send before and can send again */
     MACHNET_EVENT_RECEIVE_STALLED = 5, /* `flow` waits for receive space; `value` is the bytes this application holds borrowed or unread */
-    MACHNET_EVENT_LISTENER_CLOSED = 6, /* `listener` was closed by the engine: `status` says why */
+    MACHNET_EVENT_LISTENER_CLOSED = 6, /* reserved: `listener` was closed by the engine; today's engine never does that */
 };
 
 /* One thing that happened. 64 bytes. */
@@ -241,7 +241,9 @@ int32_t machnet_listener_close(machnet_channel *channel, uint64_t listener);
 /* ---- Flow ---------------------------------------------------------------------------------------------------- */
 
 enum {
-    MACHNET_ANY_FLOW = 0, /* in place of a flow's token in receive calls: whichever has a message, in turn */
+    /* In place of a flow's token in receive calls: whichever has a message, in turn. From its first call of
+     * machnet_channel_events on, an application gets a flow's ACCEPTED event before any message of that flow. */
+    MACHNET_ANY_FLOW = 0,
 };
 
 /* Opens a flow to `remote`. `local` may be NULL (any address, any port). With timeout_ns == 0 it returns at once, the result
