@@ -8,7 +8,6 @@
 #include <string.h>
 
 static machnet_error error; /* filled by control calls that fail */
-
 static int32_t check(int32_t status, const char *what)
 {
     if (status >= 0)
