@@ -5,11 +5,6 @@
 #include "channel_internal.h"
 #include "worker.h"
 
-enum {
-    LENT_BYTES_NOTABLE = 32 << 10, /* so much lent: its release may open a window, and is worth a wake-up */
-    LENT_EXTENTS_NOTABLE = 8,
-};
-
 #define ROOM_LOOKED_FOR_NS UINT64_C(2000000) /* a full deliveries ring is looked at so often while we sleep */
 
 static void bind_rings(struct channel *channel, void *base, const struct mn_ring_place *places)
@@ -128,13 +123,10 @@ void channel_announce_closed(struct channel *channel, int32_t status)
 
 /* ---- Our own sleep ---- */
 
-/* The need-wakeup bits: a release wakes us only if something waits for it, or soon may. */
+/* The need-wakeup bits: while anything is lent, a release may be what a peer that is out of credit waits for. */
 static uint32_t wake_bits(const struct channel *channel)
 {
-    bool waiting = channel->blocked != 0 || channel->memory_short || channel->owner.undelivered != NULL ||
-                   channel->owner.waiting_grant != NULL;
-    bool notable = channel->lent_bytes >= LENT_BYTES_NOTABLE || channel->lent_extents >= LENT_EXTENTS_NOTABLE;
-    return waiting || notable ? MN_WAKE_SUBMISSIONS | MN_WAKE_RELEASES : MN_WAKE_SUBMISSIONS;
+    return channel->lent_extents > 0 ? MN_WAKE_SUBMISSIONS | MN_WAKE_RELEASES : MN_WAKE_SUBMISSIONS;
 }
 
 static uint64_t sleep_deadline(const struct channel *channel, uint64_t now)

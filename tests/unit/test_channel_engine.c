@@ -358,15 +358,12 @@ Test(channel_engine, wake__is_written_only_to_those_who_sleep)
     cr_assert_eq(bench_woken(&sender), 1);
 }
 
-Test(channel_engine, sleep__asks_for_releases_only_when_they_matter)
+Test(channel_engine, sleep__asks_for_releases_while_something_is_lent)
 {
     bench_connect(&sender, token, &reader);
     bench_run(&bench, MS);
     cr_assert_eq(atomic_load(&reader.header->engine_sleeping), MN_WAKE_SUBMISSIONS);
-    bench_send(&sender, token, 0, 8, 0, 1);
-    bench_run(&bench, 10 * MS);
-    cr_assert_eq(atomic_load(&reader.header->engine_sleeping), MN_WAKE_SUBMISSIONS);
-    bench_send(&sender, token, 0, 40000, 0, 2);
+    bench_send(&sender, token, 0, 8, 0, 1); /* however little: a peer may be out of credit */
     bench_run(&bench, 10 * MS);
     cr_assert_eq(atomic_load(&reader.header->engine_sleeping), MN_WAKE_SUBMISSIONS | MN_WAKE_RELEASES);
     cr_assert_eq(bench.worker->active.count, 0, "all channels sleep");
