@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Attaching in two steps: the memory is made and offered; when the client has mapped it, it is sealed, so that nobody can take pages out of it
- * any more, and only then given to a worker.
+ * Attaching in two steps: the memory is made and offered; when the client has mapped, filled and sealed it, so that nobody can take pages out
+ * of it any more, that is checked, and only then it is touched and given to a worker (channel/region.h says why so).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,20 +12,18 @@
 
 #include "base/log.h"
 #include "channel/region.h"
+#include "channel/wakeup.h"
 #include "controller_internal.h"
 
 enum {
     ARENA_BYTES_FIRST = 1 << 20,
     ARENA_BYTES_MIN = 4 * MN_BLOCK,
-    FIRST_REGIONS = 3,
-    OFFER_PIPE = 3,
-    OFFER_EVENT = 4,
 };
 
 #define ARENA_BYTES_DEFAULT (UINT64_C(64) << 20)
 #define ARENA_BYTES_MAX (UINT64_C(16) << 30)
 
-static const uint16_t first_kinds[FIRST_REGIONS] = {MN_REGION_RINGS, MN_REGION_SEND, MN_REGION_RECEIVE};
+static const uint16_t first_kinds[CLIENT_FIRST_REGIONS] = {MN_REGION_RINGS, MN_REGION_SEND, MN_REGION_RECEIVE};
 
 int32_t attach_make_region(struct client *client, uint64_t bytes, int *fd, void **base, char *message)
 {
@@ -34,8 +32,9 @@ int32_t attach_make_region(struct client *client, uint64_t bytes, int *fd, void 
     int error = mn_region_create("machnet", bytes, fd, base);
     if (error < 0) {
         quota_give(client->controller->quota, client->user, QUOTA_BYTES, bytes);
-        (void)snprintf(message, QUOTA_MESSAGE_BYTES, "The engine cannot get %llu bytes of shared memory (%s).",
-                       (unsigned long long)bytes, strerror(-error));
+        (void)snprintf(message, QUOTA_MESSAGE_BYTES, "The engine cannot get %llu bytes of shared memory (%s).%s",
+                       (unsigned long long)bytes, strerror(-error),
+                       error == -EFBIG ? " Start it with a higher limit of file sizes (ulimit -f)." : "");
         return MACHNET_ENOMEM;
     }
     return MACHNET_OK;
@@ -62,28 +61,48 @@ void attach_free(struct client *client)
         if (memory->regions[i].base != NULL)
             attach_drop_region(client, memory->regions[i].base, memory->regions[i].bytes);
     }
-    for (int i = 0; i < OFFER_EVENT; i++)
-        close_fd(&client->attach_fds[i]);
-    close_fd(&memory->pipe_write);
+    for (int i = 0; i < CLIENT_FIRST_REGIONS; i++)
+        close_fd(&client->region_fds[i]);
+    close_fd(&client->wakeup_fd);
+    close_fd(&memory->signal_fd);
     close_fd(&memory->event);
     if (charged)
         quota_give(client->controller->quota, client->user, QUOTA_CHANNELS, 1);
-    *memory = (struct channel_memory){.pipe_write = -1, .event = -1};
+    if (client->worker != NULL)
+        client->controller->worker_channels[client->worker_index]--;
+    client->worker = NULL;
+    *memory = (struct channel_memory){.signal_fd = -1, .event = -1};
 }
 
 /* ---- First step ---- */
 
-/* What the client may grow an arena to: a multiple of the block size, within reason. */
-static uint64_t bound_arena(const struct client *client, uint64_t asked)
+/* What the client may grow an arena to: a multiple of the block size, within reason, and at least so much that it works. */
+static uint64_t bound_arena(uint64_t asked, uint64_t least, uint64_t most)
 {
-    uint64_t most =
-        client->user->limit[QUOTA_BYTES] < ARENA_BYTES_MAX ? client->user->limit[QUOTA_BYTES] : ARENA_BYTES_MAX;
     uint64_t bytes = asked != 0 ? asked : ARENA_BYTES_DEFAULT;
+    if (bytes < least)
+        bytes = least;
     if (bytes > most)
         bytes = most;
     if (bytes < ARENA_BYTES_MIN)
         bytes = ARENA_BYTES_MIN;
     return bytes / MN_BLOCK * MN_BLOCK;
+}
+
+/*
+ * Who asks for a small send arena sees at once which messages are too long for it. What comes in is chosen by others: so the
+ * receive arena may always grow to where the longest message finds room, as far as the quota goes after what else a channel needs.
+ */
+static void bound_arenas(struct client *client, const struct mn_control_attach *asked)
+{
+    uint64_t quota = client->user->limit[QUOTA_BYTES];
+    uint64_t most = quota < ARENA_BYTES_MAX ? quota : ARENA_BYTES_MAX, rings;
+    mn_layout_plan(client->memory.rings, &rings);
+    client->send_bytes_max = bound_arena(asked->send_bytes_max, 0, most);
+    uint64_t first = client->send_bytes_max < ARENA_BYTES_FIRST ? client->send_bytes_max : ARENA_BYTES_FIRST;
+    uint64_t left = quota > rings + first ? quota - rings - first : 0;
+    client->memory.receive_bytes_max =
+        bound_arena(asked->receive_bytes_max, CHANNEL_RECEIVE_BYTES_LEAST, left < most ? left : most);
 }
 
 /* The name goes to terminals and into JSON. */
@@ -93,34 +112,31 @@ static void copy_name(char name[MN_NAME_BYTES], const char *from)
         name[i] = from[i] < ' ' || from[i] > '~' ? '?' : from[i];
 }
 
-/* The application's end of the pipe is in attach_fds, for the offer; nobody else keeps it, so that its death is seen at ours. */
 static int32_t make_descriptors(struct client *client, char *message)
 {
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0) {
-        client->attach_fds[OFFER_PIPE] = ends[0];
-        client->memory.pipe_write = ends[1];
+    int error = mn_wakeup_open(&client->memory.signal_fd, &client->wakeup_fd);
+    if (error == 0) {
         client->memory.event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (client->memory.event >= 0)
             return MACHNET_OK;
+        error = -errno;
     }
     (void)snprintf(message, QUOTA_MESSAGE_BYTES,
-                   "The engine has no descriptors left (%s). Start it with a higher limit (ulimit -n).",
-                   strerror(errno));
+                   "The engine has no descriptors left (%s). Start it with a higher limit (ulimit -n).", strerror(-error));
     return MACHNET_ENOMEM;
 }
 
 static int32_t make_memory(struct client *client, char *message)
 {
     struct channel_memory *memory = &client->memory;
-    uint64_t bytes[FIRST_REGIONS] = {0, client->send_bytes_max, memory->receive_bytes_max};
+    uint64_t bytes[CLIENT_FIRST_REGIONS] = {0, client->send_bytes_max, memory->receive_bytes_max};
     mn_layout_plan(memory->rings, &bytes[0]);
     if (!quota_take(client->user, QUOTA_CHANNELS, 1, message))
         return MACHNET_EQUOTA;
-    for (int i = 0; i < FIRST_REGIONS; i++) {
+    for (int i = 0; i < CLIENT_FIRST_REGIONS; i++) {
         uint64_t first = i > 0 && bytes[i] > ARENA_BYTES_FIRST ? ARENA_BYTES_FIRST : bytes[i];
         void *base;
-        int32_t status = attach_make_region(client, first, &client->attach_fds[i], &base, message);
+        int32_t status = attach_make_region(client, first, &client->region_fds[i], &base, message);
         if (status != MACHNET_OK) {
             if (i == 0) /* attach_free takes region 0 as the sign of a channel */
                 quota_give(client->controller->quota, client->user, QUOTA_CHANNELS, 1);
@@ -130,28 +146,36 @@ static int32_t make_memory(struct client *client, char *message)
         memory->regions[i].bytes = first;
         memory->regions[i].kind = first_kinds[i];
     }
-    client->next_region = FIRST_REGIONS;
-    mn_layout_write(memory->regions[0].base, memory->rings, memory->regions[0].bytes, 0);
+    client->next_region = CLIENT_FIRST_REGIONS;
     return make_descriptors(client, message);
 }
 
-static void send_offer(struct client *client, const struct mn_control_attach_offer *offer)
+static void describe(struct mn_control_attach_offer *offer, int fds[MN_CONTROL_FDS_MAX], enum mn_descriptor_kind kind,
+                     int fd)
+{
+    fds[offer->descriptor_count] = fd;
+    offer->descriptors[offer->descriptor_count++] = (uint8_t)kind;
+}
+
+static void send_offer(struct client *client, struct mn_control_attach_offer *offer)
 {
     int fds[MN_CONTROL_FDS_MAX];
-    memcpy(fds, client->attach_fds, sizeof client->attach_fds);
-    fds[OFFER_EVENT] = client->memory.event;
-    client_send(client, &offer->header, fds, MN_CONTROL_FDS_MAX);
-    /* Ours is only the other end; the application has its own now. */
-    close_fd(&client->attach_fds[OFFER_PIPE]);
+    for (int i = 0; i < CLIENT_FIRST_REGIONS; i++)
+        describe(offer, fds, MN_DESCRIPTOR_REGION, client->region_fds[i]);
+    describe(offer, fds, MN_DESCRIPTOR_WAKEUP, client->wakeup_fd);
+    describe(offer, fds, MN_DESCRIPTOR_EVENT, client->memory.event);
+    client_send(client, &offer->header, fds, offer->descriptor_count);
+    /* The application has its end now, and nobody else keeps it. */
+    close_fd(&client->wakeup_fd);
 }
 
 void attach_request(struct client *client, const struct mn_control_attach *message)
 {
-    struct mn_control_attach_offer offer = {.zero = 0};
+    struct mn_control_attach_offer offer = {.descriptor_count = 0};
     struct channel_memory *memory = &client->memory;
-    client->send_bytes_max = bound_arena(client, message->send_bytes_max);
-    memory->receive_bytes_max = bound_arena(client, message->receive_bytes_max);
-    memory->max_flows = client->user->channel_flows;
+    bound_arenas(client, message);
+    memory->flows = &client->user->flows;
+    memory->max_flows = memory->flows->limit;
     memory->pid = client->pid;
     memory->uid = client->uid;
     memory->id = client->id;
@@ -165,7 +189,7 @@ void attach_request(struct client *client, const struct mn_control_attach *messa
         client_send(client, &offer.header, NULL, 0);
         return;
     }
-    for (int i = 0; i < FIRST_REGIONS; i++)
+    for (int i = 0; i < CLIENT_FIRST_REGIONS; i++)
         offer.region_bytes[i] = memory->regions[i].bytes;
     offer.send_bytes_max = client->send_bytes_max;
     offer.receive_bytes_max = memory->receive_bytes_max;
@@ -178,7 +202,7 @@ void attach_request(struct client *client, const struct mn_control_attach *messa
 
 static void answer(struct client *client, uint32_t request, int32_t status, const char *why)
 {
-    struct mn_control_attach_offer attached = {.zero = 0};
+    struct mn_control_attach_offer attached = {.descriptor_count = 0};
     mn_control_prepare(&attached.header, MN_CONTROL_ATTACHED, request, status);
     (void)snprintf(attached.message, sizeof attached.message, "%s", why);
     client_send(client, &attached.header, NULL, 0);
@@ -207,33 +231,47 @@ static void attached(struct worker_message *command)
     client_let_go(client);
 }
 
-static int seal_all(struct client *client)
+static int check_all(struct client *client)
 {
+    const struct channel_memory *memory = &client->memory;
     int error = 0;
-    for (int i = 0; i < FIRST_REGIONS; i++) {
+    for (int i = 0; i < CLIENT_FIRST_REGIONS; i++) {
         if (error == 0)
-            error =
-                mn_region_seal(client->attach_fds[i], client->memory.regions[i].base, client->memory.regions[i].bytes);
-        close_fd(&client->attach_fds[i]);
+            error = mn_region_check(client->region_fds[i], memory->regions[i].base, memory->regions[i].bytes);
+        close_fd(&client->region_fds[i]);
     }
     return error;
+}
+
+/* The one with the fewest channels. */
+static uint32_t choose_worker(const struct controller *controller)
+{
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < controller->config.worker_count; i++) {
+        if (controller->worker_channels[i] < controller->worker_channels[best])
+            best = i;
+    }
+    return best;
 }
 
 void attach_mapped(struct client *client, const struct mn_control_plain *message)
 {
     struct controller *controller = client->controller;
-    int error = seal_all(client);
+    struct channel_memory *memory = &client->memory;
+    int error = check_all(client);
     if (error < 0) {
-        client_complain(client, "its memory could not be sealed: it was tampered with, or memory is short");
-        answer(client, message->header.request,
-               error == -EPERM || error == -EFAULT ? MACHNET_EPROTOCOL : MACHNET_ENOMEM,
-               "The shared memory could not be sealed: it was tampered with, or memory is short.");
+        bool tampered = error == -EPERM || error == -EFAULT;
+        client_complain(client, tampered ? "its memory is not sealed or not whole" : "its memory cannot be used");
+        answer(client, message->header.request, tampered ? MACHNET_EPROTOCOL : MACHNET_ENOMEM,
+               tampered ? "The shared memory is not sealed or not whole." : "The engine cannot use the shared memory.");
         return;
     }
+    mn_layout_write(memory->regions[0].base, memory->rings, memory->regions[0].bytes, 0);
     client_set_state(client, CLIENT_ATTACHING);
     client->attach_request = message->header.request;
-    client->worker = controller->config.workers[controller->next_worker];
-    controller->next_worker = (controller->next_worker + 1) % controller->config.worker_count;
+    client->worker_index = choose_worker(controller);
+    client->worker = controller->config.workers[client->worker_index];
+    controller->worker_channels[client->worker_index]++;
     client->attach = (struct worker_message){
         .type = WORKER_ATTACH,
         .user = (void *)(uintptr_t)client->id,

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdlib.h>
-#include <unistd.h>
 
+#include "channel/wakeup.h"
 #include "channel_internal.h"
 #include "worker.h"
-
-#define ROOM_LOOKED_FOR_NS UINT64_C(2000000) /* a full deliveries ring is looked at so often while we sleep */
 
 static void bind_rings(struct channel *channel, void *base, const struct mn_ring_place *places)
 {
@@ -29,9 +27,10 @@ struct channel *channel_new(struct worker *worker, struct transport *transport, 
         return NULL;
     channel->worker = worker;
     channel->transport = transport;
-    channel->pipe_write = memory->pipe_write;
+    channel->signal_fd = memory->signal_fd;
     channel->event = memory->event;
     channel->max_flows = memory->max_flows;
+    channel->user_flows = memory->flows;
     channel->pid = memory->pid;
     channel->uid = memory->uid;
     channel->id = memory->id;
@@ -45,8 +44,7 @@ struct channel *channel_new(struct worker *worker, struct transport *transport, 
     }
     channel->header = memory->regions[MN_REGION_RINGS].base;
     bind_rings(channel, channel->header, memory->rings);
-    /* The other half is for what credits cannot see: blocks that hold few extents of their class. */
-    transport_owner_init(&channel->owner, channel, memory->receive_bytes_max / 2);
+    channel_memory_promise(channel);
     return channel;
 }
 
@@ -85,13 +83,11 @@ int channel_poll(struct channel *channel, uint64_t now)
 
 static void signal_application(struct channel *channel)
 {
-    /* A full pipe is readable, and one without a reader belongs to a client that is gone: both are fine. */
-    ssize_t written = write(channel->pipe_write, "", 1);
-    (void)written;
+    mn_wakeup_send(channel->signal_fd);
     channel->wakeups++;
 }
 
-void channel_flush(struct channel *channel)
+bool channel_flush(struct channel *channel)
 {
     uint32_t news = 0;
     if (channel->deliveries_posted) {
@@ -102,15 +98,18 @@ void channel_flush(struct channel *channel)
         mn_ring_publish(&channel->completions);
         news |= MN_WAKE_COMPLETIONS;
     }
-    channel->deliveries_posted = channel->completions_posted = false;
+    if (channel->submissions_taken)
+        news |= MN_WAKE_ROOM;
+    channel->deliveries_posted = channel->completions_posted = channel->submissions_taken = false;
     if (news == 0)
-        return;
-    /* Either we see that it sleeps, or its last look at the rings, behind its own fence, sees what we published. */
+        return false;
+    /* Either we see that it sleeps, or its last look at the rings, behind its own fence, sees what we published (here, or
+     * when we took submissions). */
     atomic_thread_fence(memory_order_seq_cst);
-    if ((atomic_load_explicit(&channel->header->client_sleeping, memory_order_relaxed) & news) == 0)
-        return;
-    if (atomic_exchange_explicit(&channel->header->client_sleeping, 0, memory_order_relaxed) & news)
+    if ((atomic_load_explicit(&channel->header->client_sleeping, memory_order_relaxed) & news) != 0 &&
+        (atomic_exchange_explicit(&channel->header->client_sleeping, 0, memory_order_relaxed) & news) != 0)
         signal_application(channel);
+    return (news & MN_WAKE_DELIVERIES) != 0;
 }
 
 void channel_announce_closed(struct channel *channel, int32_t status)
@@ -126,27 +125,31 @@ void channel_announce_closed(struct channel *channel, int32_t status)
 /* The need-wakeup bits: while anything is lent, a release may be what a peer that is out of credit waits for. */
 static uint32_t wake_bits(const struct channel *channel)
 {
-    return channel->lent_extents > 0 ? MN_WAKE_SUBMISSIONS | MN_WAKE_RELEASES : MN_WAKE_SUBMISSIONS;
+    uint32_t bits = MN_WAKE_SUBMISSIONS;
+    if (channel->lent_extents > 0)
+        bits |= MN_WAKE_RELEASES;
+    if (channel->blocked & BLOCKED_RING)
+        bits |= MN_WAKE_ROOM;
+    return bits;
 }
 
-static uint64_t sleep_deadline(const struct channel *channel, uint64_t now)
+/* Whether there is what would have woken us, had it come later. */
+static bool has_news(struct channel *channel)
 {
-    uint64_t deadline = channel->blocked & BLOCKED_RING ? now + ROOM_LOOKED_FOR_NS : UINT64_MAX;
-    if (channel->memory_short && channel->grow_after != 0 && channel->grow_after < deadline)
-        deadline = channel->grow_after;
-    return deadline;
+    return mn_ring_ready(&channel->submissions) != 0 || mn_ring_ready(&channel->releases) != 0 ||
+           ((channel->blocked & BLOCKED_RING) != 0 && mn_ring_space(&channel->deliveries, 1) != 0);
 }
 
-bool channel_sleep(struct channel *channel, uint64_t now, uint64_t *deadline)
+bool channel_sleep(struct channel *channel, uint64_t *deadline)
 {
     atomic_store_explicit(&channel->header->engine_sleeping, wake_bits(channel), memory_order_relaxed);
     /* Pairs with the client's fence between publishing and reading engine_sleeping. */
     atomic_thread_fence(memory_order_seq_cst);
-    if (mn_ring_ready(&channel->submissions) != 0 || mn_ring_ready(&channel->releases) != 0) {
+    if (has_news(channel)) {
         channel_awake(channel);
         return false;
     }
-    *deadline = sleep_deadline(channel, now);
+    *deadline = channel->memory_short && channel->grow_after != 0 ? channel->grow_after : UINT64_MAX;
     return true;
 }
 

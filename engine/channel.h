@@ -13,9 +13,15 @@
 
 #include "channel/layout.h"
 #include "flow/transport.h"
+#include "quota.h"
 
 struct channel;
 struct worker;
+
+enum {
+    /* A receive arena that may grow to this has room for the longest message, and beside it for others. */
+    CHANNEL_RECEIVE_BYTES_LEAST = 2 * MN_MESSAGE_MAX,
+};
 
 /* What the controller has prepared: sealed, populated memory and descriptors. The controller keeps owning (and
  * unmaps, closes) them after the channel was freed. */
@@ -26,10 +32,11 @@ struct channel_memory {
         uint64_t bytes;
         uint16_t kind;
     } regions[MN_REGIONS_MAX];  /* index = region number; base NULL: none */
-    int pipe_write;             /* non-blocking */
+    int signal_fd;              /* our end of the pair that wakes the application (channel/wakeup.h) */
     int event;                  /* eventfd of the application: only ever watched */
     uint64_t receive_bytes_max; /* the receive arena may grow to this */
-    uint32_t max_flows;
+    struct quota_flows *flows;  /* of its user; not owned, outlives the channel */
+    uint32_t max_flows;         /* of this channel: the length of its tables */
     char name[MN_NAME_BYTES];
     uint32_t pid, uid;
     uint64_t id; /* for logs and status */
@@ -59,13 +66,14 @@ void channel_free(struct channel *channel, uint16_t reason, uint64_t now);
  * channel must be closed. */
 int channel_poll(struct channel *channel, uint64_t now);
 
-/* Publishes what was posted since the last flush, and signals the application if it sleeps. */
-void channel_flush(struct channel *channel);
+/* Publishes what was posted since the last flush, and signals the application if it sleeps and waits for that, or for
+ * room in submissions and some were taken.
+ * Returns whether any of it is a delivery. */
+bool channel_flush(struct channel *channel);
 
 /* Before the worker stops polling this channel: sets the need-wakeup flag and looks once more. True: it may sleep
- * until the application signals its event descriptor or *deadline (UINT64_MAX: none) has come. What the application
- * asks for by signs that do not signal (room in the deliveries ring) is looked for at the deadline. */
-bool channel_sleep(struct channel *channel, uint64_t now, uint64_t *deadline);
+ * until the application signals its event descriptor or *deadline (UINT64_MAX: none) has come. */
+bool channel_sleep(struct channel *channel, uint64_t *deadline);
 void channel_awake(struct channel *channel);
 
 /* A region that the controller added by the two steps. 0, or a negative enum machnet_status. */

@@ -23,13 +23,15 @@ static int32_t status_of(enum transport_status status)
     case TRANSPORT_PEER_RESTARTED:
         return MACHNET_EPEERRESTARTED;
     case TRANSPORT_PROTOCOL:
-        return MACHNET_EPROTOCOL;
+        return MACHNET_EPEERPROTOCOL;
     case TRANSPORT_VERSION:
         return MACHNET_EVERSION;
     case TRANSPORT_ABORTED:
         return MACHNET_ECLOSED;
     case TRANSPORT_NO_MEMORY:
         return MACHNET_ENOMEM;
+    case TRANSPORT_TOO_LONG:
+        return MACHNET_EPEERMSGSIZE;
     }
     assert(false);
     return MACHNET_ESYSTEM;
@@ -84,22 +86,33 @@ static void post(struct channel *channel, const void *entry)
     worker_schedule(channel->worker, channel);
 }
 
-static bool op_deliver(struct transport_owner *owner, void *flow_user, const struct transport_extent *extent,
-                       uint64_t tag)
+/* Half of the leases are for whoever comes first, the others are shared evenly: flows that nobody reads leave some to those that are. */
+static bool over_share(const struct channel *channel, const struct channel_flow *flow)
+{
+    uint32_t half = channel->lease_capacity / 2;
+    return channel->lent_extents >= half && flow->lent > 0 && flow->lent >= half / channel->flow_count;
+}
+
+static enum transport_delivery op_deliver(struct transport_owner *owner, void *flow_user,
+                                          const struct transport_extent *extent, uint64_t tag)
 {
     struct channel *channel = owner->user;
-    const struct channel_flow *flow = flow_user;
+    struct channel_flow *flow = flow_user;
+    if (over_share(channel, flow))
+        return TRANSPORT_OVER_SHARE;
     if (!delivery_room(channel))
-        return false;
-    if (channel->lease_free == LEASE_NONE)
-        return blocked(channel, BLOCKED_LEASES);
+        return TRANSPORT_NO_ROOM;
+    if (!channel_may_lend(channel)) {
+        blocked(channel, BLOCKED_LEASES);
+        return TRANSPORT_NO_ROOM;
+    }
     struct mn_delivery delivery = {.op = MN_OP_MESSAGE, .length = extent->length, .flow = flow->token, .tag = tag};
     channel_extent_place(extent, &delivery.region, &delivery.offset);
-    delivery.lease = channel_lend(channel, flow->token, extent);
+    delivery.lease = channel_lend(channel, flow, extent);
     post(channel, &delivery);
     channel->messages_received++;
     channel->bytes_received += extent->length;
-    return true;
+    return TRANSPORT_DELIVERED;
 }
 
 static void post_flow(struct channel *channel, uint8_t op, uint64_t token, const struct flow *flow, uint64_t listener)
@@ -133,10 +146,10 @@ static bool op_accepted(struct transport_owner *owner, uint64_t listener, struct
     if (!delivery_room(channel))
         return false;
     struct channel_flow *accepted = channel_flow_add_accepted(channel);
-    if (accepted == NULL)
-        return blocked(channel, BLOCKED_FLOWS);
-    accepted->flow = flow;
     *flow_user = accepted;
+    if (accepted == NULL)
+        return true; /* refused: nobody else of the channel shall wait for it */
+    accepted->flow = flow;
     post_flow(channel, MN_OP_ACCEPTED, accepted->token, flow, listener);
     return true;
 }
@@ -200,9 +213,8 @@ static bool unblocked(struct channel *channel)
         if (space <= 0)
             return false; /* everything else needs the ring, too */
     }
-    bool leases = (channel->blocked & BLOCKED_LEASES) != 0 && channel->lease_free != LEASE_NONE;
-    bool flows = (channel->blocked & BLOCKED_FLOWS) != 0 && channel->flow_count < channel->max_flows;
-    return (channel->blocked & BLOCKED_RING) != 0 || leases || flows;
+    bool leases = (channel->blocked & BLOCKED_LEASES) != 0 && channel_may_lend(channel);
+    return (channel->blocked & BLOCKED_RING) != 0 || leases;
 }
 
 int channel_deliver_retry(struct channel *channel, uint64_t now)

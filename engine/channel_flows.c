@@ -23,8 +23,9 @@ static void table_fini(struct channel_flow **table, uint32_t capacity)
 
 void channel_flows_fini(struct channel *channel)
 {
-    bool any = channel->flow_count > 0; /* reading an untouched table would make it take memory */
-    table_fini(channel->opened, any ? channel->max_flows : 0);
+    for (; channel->flows_counted > 0; channel->flows_counted--)
+        quota_flow_give(channel->user_flows);
+    table_fini(channel->opened, channel->opened_high); /* reading untouched pages would take memory, and time */
     table_fini(channel->accepted, channel->accepted_high);
     free(channel->accepted_free);
 }
@@ -61,9 +62,24 @@ struct channel_flow *channel_flow_add(struct channel *channel, uint64_t token)
     if (flow == NULL)
         return NULL;
     flow->token = token;
+    if (((uint32_t)token & MN_TOKEN_ACCEPTED) == 0 && index_of(token) >= channel->opened_high)
+        channel->opened_high = index_of(token) + 1;
+    flow->counted = quota_flow_take(channel->user_flows);
     *slot_of(channel, token) = flow;
     channel->flow_count++;
+    channel->flows_counted += flow->counted;
     return flow;
+}
+
+static void drop(struct channel *channel, struct channel_flow *flow)
+{
+    *slot_of(channel, flow->token) = NULL;
+    channel->flow_count--;
+    if (flow->counted) {
+        channel->flows_counted--;
+        quota_flow_give(channel->user_flows);
+    }
+    free(flow);
 }
 
 struct channel_flow *channel_flow_add_accepted(struct channel *channel)
@@ -76,6 +92,10 @@ struct channel_flow *channel_flow_add_accepted(struct channel *channel)
     struct channel_flow *flow = channel_flow_add(channel, (uint64_t)generation << 32 | MN_TOKEN_ACCEPTED | index);
     if (flow == NULL)
         return NULL;
+    if (!flow->counted) {
+        drop(channel, flow);
+        return NULL;
+    }
     channel->accepted_generation = generation;
     if (reuse)
         channel->accepted_free_count--;
@@ -89,9 +109,7 @@ void channel_flow_settle(struct channel *channel, struct channel_flow *flow)
     if (!flow->close_taken || !flow->closed_posted)
         return;
     assert(flow->flow == NULL);
-    *slot_of(channel, flow->token) = NULL;
     if ((uint32_t)flow->token & MN_TOKEN_ACCEPTED)
         channel->accepted_free[channel->accepted_free_count++] = index_of(flow->token);
-    channel->flow_count--;
-    free(flow);
+    drop(channel, flow);
 }

@@ -25,6 +25,8 @@ struct channel_flow {
     struct flow *flow;         /* the transport's; NULL: it never had one, or it was told to close it */
     struct channel_flow *next; /* in `failed` */
     int32_t status;            /* why it ended; MACHNET_OK: it has not, or nothing went wrong */
+    uint32_t lent;             /* messages that the application holds */
+    bool counted;              /* among the flows of the user; others fail at once */
     bool close_taken;
     bool closed_posted;
 };
@@ -42,7 +44,7 @@ struct lease {
 #define LEASE_NONE UINT32_MAX
 
 /* Why something could not be handed to the application. */
-enum { BLOCKED_RING = 1, BLOCKED_LEASES = 2, BLOCKED_FLOWS = 4 };
+enum { BLOCKED_RING = 1, BLOCKED_LEASES = 2 };
 
 struct channel_region {
     uint8_t *base;
@@ -58,6 +60,7 @@ struct channel {
     struct mn_header *header;
     struct mn_ring submissions, completions, deliveries, releases;
     bool deliveries_posted, completions_posted; /* and not published */
+    bool submissions_taken;                     /* and the application not told that there is room */
     int32_t broken;                             /* status, once a rule was broken */
     uint64_t now;                               /* of the last call that knew */
 
@@ -67,22 +70,26 @@ struct channel {
     bool memory_short;   /* an extent was refused since memory was last announced */
     bool memory_freed;   /* an extent came back since then */
     bool region_wanted;  /* a request is under way */
+    bool growth_refused; /* the last one was not granted */
     uint64_t grow_after; /* ask for no region before */
 
     struct lease *leases;
     uint32_t lease_capacity, lease_free; /* head of the free list, or LEASE_NONE */
+    uint32_t lease_high;                 /* entries from here on were never used */
     uint32_t lent_extents;
     uint64_t lent_bytes;
 
     struct channel_flow **opened, **accepted; /* by index, which the client or we chose; max_flows each */
+    uint32_t opened_high;                     /* indices from here on were never used */
     uint32_t *accepted_free;                  /* stack of free indices below accepted_high */
     uint32_t accepted_free_count, accepted_high, accepted_generation;
-    uint32_t flow_count, max_flows;
+    uint32_t flow_count, flows_counted, max_flows;
+    struct quota_flows *user_flows;            /* not owned */
     struct channel_flow *failed, *failed_tail; /* whose CLOSED did not come from the transport and waits for room */
     uint32_t sends_in_flight;                  /* SENDs without a completion in the ring */
     uint32_t blocked;                          /* BLOCKED_*: something waits for that */
 
-    int pipe_write, event;
+    int signal_fd, event;
     char name[MN_NAME_BYTES];
     uint32_t pid, uid;
     uint64_t id;
@@ -98,6 +105,11 @@ static inline void channel_take(struct mn_ring *ring, void *entry, size_t bytes)
     mn_ring_advance(ring, 1);
 }
 
+static inline bool channel_may_lend(const struct channel *channel)
+{
+    return channel->lease_free != LEASE_NONE || channel->lease_high < channel->lease_capacity;
+}
+
 /* Notes that the application broke the rules; the next channel_poll returns it. */
 void channel_break(struct channel *channel, int32_t status);
 
@@ -110,8 +122,8 @@ struct channel_flow *channel_flow_find(const struct channel *channel, uint64_t t
 /* True if `token` may be used for a new flow by the client: its kind, index and generation are in range and the index
  * is free. */
 bool channel_flow_token_free(const struct channel *channel, uint64_t token);
-/* Adds a flow under `token`, which is free (NULL: memory is short), or under one that we choose (NULL also at
- * max_flows). */
+/* Adds a flow under `token`, which is free (NULL: memory is short), or under one that we choose (NULL also at a limit).
+ * The first is not counted if the user has as many flows as one may. */
 struct channel_flow *channel_flow_add(struct channel *channel, uint64_t token);
 struct channel_flow *channel_flow_add_accepted(struct channel *channel);
 /* Frees the entry if nothing keeps it any more. */
@@ -126,13 +138,15 @@ int channel_take_submissions(struct channel *channel, uint64_t now);
 
 bool channel_memory_init(struct channel *channel, const struct channel_memory *memory);
 void channel_memory_fini(struct channel *channel);
+/* Makes the owner: what may be promised to its flows' peers. */
+void channel_memory_promise(struct channel *channel);
 /* The bytes at (region, offset, length) of a region of kind SEND, or NULL: they are not all inside one. */
 const uint8_t *channel_send_bytes(const struct channel *channel, uint16_t region, uint64_t offset, uint32_t length);
 bool channel_extent_reserve(struct transport_owner *owner, uint32_t length, bool last_reserve,
                             struct transport_extent *extent);
 void channel_extent_abandon(struct transport_owner *owner, const struct transport_extent *extent);
 /* Lends a reserved extent to the application: the lease for the delivery. There is a free one (lease_free). */
-uint64_t channel_lend(struct channel *channel, uint64_t flow, const struct transport_extent *extent);
+uint64_t channel_lend(struct channel *channel, struct channel_flow *flow, const struct transport_extent *extent);
 void channel_extent_place(const struct transport_extent *extent, uint16_t *region, uint64_t *offset);
 int channel_take_releases(struct channel *channel, uint64_t now);
 /* Tells the transport that there is memory, if it waits for some and that makes sense. Returns 1 if it did, else 0. */

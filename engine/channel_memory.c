@@ -15,6 +15,24 @@ enum {
 
 #define GROW_RETRY_NS UINT64_C(1000000000) /* after the controller refused */
 
+/*
+ * Why the next message of a flow, which has credit for it, finds room although an application may hold on to the
+ * last extent of any block, for ever. Of the arena's blocks, those it may still get included, N are there, `room` are
+ * free; F flows.
+ *
+ *   (1) Credit beyond 64 KiB of a flow is given only while room >= 3/8 N  (transport_owner.scarce)
+ *   (2) and is at most 1/8 N for all flows together                        (transport_owner.receive_budget / 2).
+ *   (3) Large messages leave room >= 3/8 N                                 (kept_for_small).
+ *
+ * A block is begun for a class of lengths only when all blocks of the class are full. So extents of together B blocks,
+ * taken and given back in whatever order, begin at most B + 1 blocks of each class, and credit that is used once B + 11
+ * of the 11 classes. From the last moment of (1) or (3) on, the credit that was out begins 1/8 N + 11, and 64 KiB of
+ * each flow, again and again, F + 1 of each class. That fits into 3/8 N while 11 (F + 2) <= 1/4 N: for 21 flows in the
+ * default of 64 MiB. With more flows, or when the engine cannot give the memory that N counts, a message may find no
+ * room until something is released; then the application is told (MN_OP_STALLED). Nothing is lost in any case.
+ */
+enum { SMALL_SHARE = 3, PROMISED_SHARE = 1, SHARES = 8 };
+
 /* The name of an extent towards the transport: region << 48 | offset. */
 static uint64_t handle_of(const struct mn_extent *extent)
 {
@@ -25,6 +43,59 @@ void channel_extent_place(const struct transport_extent *extent, uint16_t *regio
 {
     *region = (uint16_t)(extent->handle >> 48);
     *offset = extent->handle & ((UINT64_C(1) << 48) - 1);
+}
+
+/* ---- Room ---- */
+
+static uint64_t round_up_to_blocks(uint64_t bytes)
+{
+    return (bytes + MN_BLOCK - 1) / MN_BLOCK * MN_BLOCK;
+}
+
+/* What the arena may still get. */
+static uint64_t growth_left(const struct channel *channel)
+{
+    uint64_t bytes = mn_arena_bytes(channel->arena);
+    return channel->growth_refused || channel->receive_bytes_max < bytes ? 0 : channel->receive_bytes_max - bytes;
+}
+
+/* The bytes of `total` that large messages leave, in whole blocks. */
+static uint64_t small_share(uint64_t total)
+{
+    return round_up_to_blocks(total * SMALL_SHARE / SHARES);
+}
+
+/* Free blocks of those that are there which large messages must leave. */
+static uint32_t kept_for_small(const struct channel *channel)
+{
+    uint64_t left = growth_left(channel);
+    uint64_t share = small_share(mn_arena_bytes(channel->arena) + left);
+    return share > left ? (uint32_t)((share - left) / MN_BLOCK) : 0;
+}
+
+static void room_changed(struct channel *channel)
+{
+    uint64_t left = growth_left(channel);
+    uint64_t share = small_share(mn_arena_bytes(channel->arena) + left);
+    channel->owner.scarce = mn_arena_free_bytes(channel->arena) + left < share;
+}
+
+/* The longest message for which there can be room: it must fit into one region, and leave the small ones their share. */
+static uint32_t message_max(const struct channel *channel)
+{
+    uint64_t first = mn_arena_bytes(channel->arena);
+    uint64_t total = first > channel->receive_bytes_max ? first : channel->receive_bytes_max / MN_BLOCK * MN_BLOCK;
+    uint64_t region = total - first > first ? total - first : first;
+    uint64_t most = total - small_share(total) < region ? total - small_share(total) : region;
+    return (uint32_t)(most < MN_MESSAGE_MAX ? most : MN_MESSAGE_MAX);
+}
+
+void channel_memory_promise(struct channel *channel)
+{
+    transport_owner_init(&channel->owner, channel, channel->receive_bytes_max * 2 * PROMISED_SHARE / SHARES);
+    channel->owner.message_max = message_max(channel);
+    channel->owner.max_flows = channel->max_flows;
+    room_changed(channel);
 }
 
 /* ---- Regions ---- */
@@ -46,11 +117,17 @@ static bool leases_init(struct channel *channel, uint32_t capacity)
         return false;
     channel->lease_capacity = capacity;
     channel->lease_free = LEASE_NONE;
-    for (uint32_t i = capacity; i-- > 0;) {
-        channel->leases[i].next_free = channel->lease_free;
-        channel->lease_free = i;
-    }
     return true;
+}
+
+/* Free ones are taken first from the list: entries that were never used take no memory. */
+static uint32_t lease_take(struct channel *channel)
+{
+    uint32_t index = channel->lease_free;
+    if (index == LEASE_NONE)
+        return channel->lease_high++;
+    channel->lease_free = channel->leases[index].next_free;
+    return index;
 }
 
 bool channel_memory_init(struct channel *channel, const struct channel_memory *memory)
@@ -82,6 +159,8 @@ int channel_add_region(struct channel *channel, uint16_t region, uint16_t kind, 
     if (!region_add(channel, region, kind, base, bytes))
         return MACHNET_ENOMEM;
     if (kind == MN_REGION_RECEIVE) {
+        channel->growth_refused = false;
+        room_changed(channel);
         channel->memory_freed = true;
         channel_memory_retry(channel, now);
     }
@@ -92,6 +171,8 @@ void channel_region_refused(struct channel *channel, uint64_t now)
 {
     channel->region_wanted = false;
     channel->grow_after = now + GROW_RETRY_NS;
+    channel->growth_refused = true;
+    room_changed(channel);
 }
 
 const uint8_t *channel_send_bytes(const struct channel *channel, uint16_t region, uint64_t offset, uint32_t length)
@@ -109,21 +190,16 @@ const uint8_t *channel_send_bytes(const struct channel *channel, uint16_t region
 
 /* ---- Extents ---- */
 
-static uint64_t round_up_to_blocks(uint64_t bytes)
-{
-    return (bytes + MN_BLOCK - 1) / MN_BLOCK * MN_BLOCK;
-}
-
 /*
  * The bytes of the next receive region, so that a message of `length` fits beside the reserve; 0: the arena may not
  * grow to that. The arena doubles; the last bytes that could still hold a message of the greatest length are not cut
- * into regions too short for one.
+ * into regions too short for one, which is what message_max relies on.
  */
 static uint64_t next_region_bytes(const struct channel *channel, uint32_t length)
 {
     uint64_t total = mn_arena_bytes(channel->arena);
     uint64_t reserve = (uint64_t)KEEP_BLOCKS * MN_BLOCK;
-    uint64_t longest = MN_MESSAGE_MAX + reserve;
+    uint64_t longest = round_up_to_blocks(channel->owner.message_max);
     uint64_t need = round_up_to_blocks(mn_extent_class(length));
     if (channel->receive_bytes_max < total + need)
         return 0;
@@ -154,7 +230,10 @@ bool channel_extent_reserve(struct transport_owner *owner, uint32_t length, bool
     struct mn_extent place;
     if (channel->broken != MACHNET_OK)
         return false;
-    if (!mn_arena_alloc(channel->arena, length, last_reserve ? 0 : KEEP_BLOCKS, &place)) {
+    uint32_t keep = last_reserve ? 0 : KEEP_BLOCKS;
+    if (length > MN_BLOCK && kept_for_small(channel) > keep)
+        keep = kept_for_small(channel);
+    if (!mn_arena_alloc(channel->arena, length, keep, &place)) {
         channel->memory_short = true;
         want_region(channel, length);
         worker_schedule(channel->worker, channel);
@@ -163,6 +242,7 @@ bool channel_extent_reserve(struct transport_owner *owner, uint32_t length, bool
     /* Half full is the time to grow: when it is full, packets are lost. */
     if (mn_arena_used_bytes(channel->arena) > mn_arena_bytes(channel->arena) / 2)
         want_region(channel, 0);
+    room_changed(channel);
     *extent = (struct transport_extent){
         .data = channel->regions[place.region].base + place.offset,
         .length = length,
@@ -176,6 +256,7 @@ static void extent_free(struct channel *channel, uint16_t region, uint64_t offse
     bool was_ours = mn_arena_release(channel->arena, region, offset);
     assert(was_ours);
     (void)was_ours;
+    room_changed(channel);
     channel->memory_freed = true;
 }
 
@@ -204,13 +285,13 @@ int channel_memory_retry(struct channel *channel, uint64_t now)
 
 /* ---- Leases ---- */
 
-uint64_t channel_lend(struct channel *channel, uint64_t flow, const struct transport_extent *extent)
+uint64_t channel_lend(struct channel *channel, struct channel_flow *flow, const struct transport_extent *extent)
 {
-    uint32_t index = channel->lease_free;
-    assert(index != LEASE_NONE);
+    assert(channel_may_lend(channel));
+    uint32_t index = lease_take(channel);
     struct lease *lease = &channel->leases[index];
-    channel->lease_free = lease->next_free;
-    lease->flow = flow;
+    lease->flow = flow->token;
+    flow->lent++;
     lease->length = extent->length;
     lease->lent = true;
     if (++lease->generation == 0)
@@ -237,6 +318,8 @@ static bool release(struct channel *channel, mn_release name, uint64_t now)
     channel->lent_bytes -= lease->length;
     extent_free(channel, lease->region, lease->offset);
     struct channel_flow *flow = channel_flow_find(channel, lease->flow);
+    if (flow != NULL)
+        flow->lent--;
     if (flow != NULL && flow->flow != NULL)
         transport_released(channel->transport, flow->flow, lease->length, now);
     else

@@ -7,7 +7,7 @@
 #include "channel_internal.h"
 #include "worker.h"
 
-enum { SUBMISSIONS_PER_POLL = 256 };
+enum { SUBMISSIONS_PER_POLL = 256, SUBMISSIONS_WHOLE = 16 };
 
 #define OPEN_TIMEOUT_MIN_NS UINT64_C(1000000)       /* 1 ms */
 #define OPEN_TIMEOUT_MAX_NS UINT64_C(3600000000000) /* 1 h */
@@ -85,7 +85,7 @@ static int32_t open_flow(struct channel *channel, struct channel_flow *flow, con
     memcpy(remote.ip, open->remote_ip, sizeof remote.ip);
     if (remote.port == 0 || endpoint_ip_is_any(&remote))
         return MACHNET_EINVAL;
-    if (channel->flow_count > channel->max_flows)
+    if (!flow->counted || channel->flow_count > channel->max_flows)
         return MACHNET_EQUOTA;
     struct transport_path path;
     int status = worker_path(channel->worker, &local, &remote, &path);
@@ -127,22 +127,35 @@ static int submit(struct channel *channel, const union submission *submission, u
     }
 }
 
+/*
+ * How many to take now; MN_RING_BROKEN. If nothing of this application is under way, the other side most likely waits: it gets the first half while
+ * we take the second, and then both have work.
+ */
+static int64_t share_of_submissions(struct channel *channel)
+{
+    int64_t ready = mn_ring_ready(&channel->submissions);
+    if (ready > SUBMISSIONS_WHOLE && channel->sends_in_flight == 0)
+        ready = ready / 2 > SUBMISSIONS_WHOLE ? ready / 2 : SUBMISSIONS_WHOLE;
+    return ready < SUBMISSIONS_PER_POLL ? ready : SUBMISSIONS_PER_POLL;
+}
+
 int channel_take_submissions(struct channel *channel, uint64_t now)
 {
     int taken = 0, status = MACHNET_OK;
-    while (taken < SUBMISSIONS_PER_POLL && status == MACHNET_OK) {
-        int64_t ready = mn_ring_ready(&channel->submissions);
-        if (ready < 0)
-            return MACHNET_EPROTOCOL;
-        if (ready == 0)
-            break;
+    const int64_t share = share_of_submissions(channel);
+    if (share < 0)
+        return MACHNET_EPROTOCOL;
+    while (taken < share && status == MACHNET_OK) {
         union submission submission;
         channel_take(&channel->submissions, &submission, sizeof submission);
         status = submit(channel, &submission, now);
         taken++;
     }
-    if (taken > 0)
+    if (taken > 0) {
         mn_ring_publish(&channel->submissions);
+        channel->submissions_taken = true;
+        worker_schedule(channel->worker, channel);
+    }
     channel->submitted += (uint64_t)taken;
     return status != MACHNET_OK ? status : taken;
 }

@@ -123,6 +123,15 @@ static void say_closing(int socket, int32_t status, const char *reason)
     (void)mn_control_send(socket, &closing.header, NULL, 0); /* it may be gone */
 }
 
+/* Closes the socket of a connection without ever waiting for what lies in its queue. */
+static void close_socket(struct controller *controller, int socket)
+{
+    if (mn_control_drain(socket))
+        close(socket);
+    else
+        closer_close(controller->closer, socket);
+}
+
 void client_close(struct client *client, int32_t status, const char *reason)
 {
     if (client->state == CLIENT_CLOSING)
@@ -135,12 +144,12 @@ void client_close(struct client *client, int32_t status, const char *reason)
     }
     client_set_state(client, CLIENT_CLOSING);
     event_del(&client->readable);
-    close(client->socket);
+    status_abandon(client);
+    close_socket(client->controller, client->socket);
     if (client->pidfd >= 0) {
         event_del(&client->died);
         close(client->pidfd);
     }
-    client->status_waits = false;
     listen_close_all(client);
     region_close(client);
     client_detach(client);
@@ -167,7 +176,7 @@ static void on_deadline(int fd, short what, void *arg)
     struct client *client = arg;
     client->controller->counters.timeouts++;
     client_close(client, MACHNET_ETIMEDOUT,
-                 "The engine waited 5 seconds for the next step of attaching. Attach again.");
+                 "The engine waited 5 seconds for the next step of attaching, or for its answer to be read. Try again.");
 }
 
 static void on_died(int fd, short what, void *arg)
@@ -180,15 +189,18 @@ static void on_died(int fd, short what, void *arg)
 
 static void hello(struct client *client, const struct mn_control_hello *message)
 {
+    const uint16_t version =
+        mn_control_common(message->version_min, message->version_max, MN_CONTROL_VERSION, MN_CONTROL_VERSION);
+    const uint16_t layout =
+        mn_control_common(message->layout_min, message->layout_max, MN_LAYOUT_VERSION, MN_LAYOUT_VERSION);
     struct mn_control_hello reply = {
-        .version_min = MN_CONTROL_VERSION,
-        .version_max = MN_CONTROL_VERSION,
-        .layout_min = MN_LAYOUT_VERSION,
-        .layout_max = MN_LAYOUT_VERSION,
+        .version_min = version,
+        .version_max = version,
+        .layout_min = layout,
+        .layout_max = layout,
         .version = MACHNET_PACKAGE_VERSION,
     };
-    bool agreed = message->version_min <= MN_CONTROL_VERSION && message->version_max >= MN_CONTROL_VERSION &&
-                  message->layout_min <= MN_LAYOUT_VERSION && message->layout_max >= MN_LAYOUT_VERSION;
+    const bool agreed = version != 0 && layout != 0;
     mn_control_prepare(&reply.header, MN_CONTROL_HELLO_REPLY, message->header.request,
                        agreed ? MACHNET_OK : MACHNET_EVERSION);
     if (!agreed)
@@ -208,6 +220,10 @@ static void dispatch(struct client *client, const union message *message)
 {
     const unsigned in_state = (unsigned)message->header.type << 4 | (unsigned)client->state;
     client->controller->counters.control_messages++;
+    if (client->status_text != NULL) {
+        client_malformed(client, "Nothing may be said before the status is read to its end.");
+        return;
+    }
     switch (in_state) {
     case MN_CONTROL_HELLO << 4 | CLIENT_HELLO:
         hello(client, &message->hello);
@@ -234,7 +250,8 @@ static void dispatch(struct client *client, const union message *message)
         listen_close_request(client, &message->listen);
         break;
     default:
-        client_malformed(client, "The control message is not one that is expected now.");
+        if ((message->header.type & MN_CONTROL_IGNORABLE) == 0)
+            client_malformed(client, "The control message is not one that is expected now.");
         break;
     }
 }
@@ -300,7 +317,7 @@ static void refuse(struct controller *controller, int socket, int32_t status, co
 {
     controller->counters.connections_refused++;
     say_closing(socket, status, reason);
-    close(socket);
+    close_socket(controller, socket);
 }
 
 static void watch(struct client *client)
@@ -329,9 +346,9 @@ static struct client *new_client(struct controller *controller, int socket, cons
     client->user = user;
     client->socket = socket;
     client->pidfd = open_pidfd(socket, peer->pid);
-    for (int i = 0; i < MN_CONTROL_FDS_MAX - 1; i++)
-        client->attach_fds[i] = -1;
-    client->memory.pipe_write = client->memory.event = -1;
+    for (int i = 0; i < CLIENT_FIRST_REGIONS; i++)
+        client->region_fds[i] = -1;
+    client->wakeup_fd = client->memory.signal_fd = client->memory.event = -1;
     DL_APPEND(controller->clients, client);
     HASH_ADD(by_id, controller->clients_by_id, id, sizeof client->id, client);
     controller->client_count++;
@@ -367,5 +384,6 @@ void client_open(struct controller *controller, int socket)
         return;
     }
     region_init(client);
+    status_init(client);
     watch(client);
 }

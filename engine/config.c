@@ -3,6 +3,7 @@
 
 #include <argp.h>
 #include <errno.h>
+#include <grp.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,8 @@
 #include <unistd.h>
 
 #include "config_keys.h"
+#include "config_network.h"
+#include "nic/nic_dpdk.h"
 
 enum { FILE_BYTES_MAX = 1 << 20, KEYS_MAX = 32, FLAGS_MAX = 256 };
 
@@ -18,7 +21,9 @@ void config_init(struct config *config)
     *config = (struct config){
         .udp_port = 31700,
         .socket_mode = 0660,
-        .spin_ns = 50000,
+        .workers = 1,
+        .poll = WORKER_POLL_ADAPTIVE,
+        .spin_ns = 100000,
         .dead_peer_ns = UINT64_C(10000000000),
         .log_level = LOG_LEVEL_INFO,
     };
@@ -198,8 +203,9 @@ static error_t explain_bad_flag(struct flags *flags, const struct argp_state *st
     if (flag[0] != '-' && state->next < state->argc)
         flag = state->argv[state->next]; /* a group of short flags, of which the first is unknown */
     size_t length = strcspn(flag, "=");
-    for (const struct argp_option *o = flags->argp->options; strncmp(flag, "--", 2) == 0 && o->name != NULL; o++) {
-        if (length > 2 && strlen(o->name) == length - 2 && strncmp(o->name, flag + 2, length - 2) == 0) {
+    for (const struct argp_option *o = flags->argp->options; strncmp(flag, "--", 2) == 0 && o->key != 0; o++) {
+        if (o->name != NULL && length > 2 && strlen(o->name) == length - 2 &&
+            strncmp(o->name, flag + 2, length - 2) == 0) {
             const struct config_key *key = config_key_find(o->name);
             const char *allowed = key != NULL ? key->allowed : o->arg != NULL ? "the path of a file" : "the flag alone";
             fail(flags->error, "--%s %s; allowed: %s", o->name, o->arg != NULL ? "needs a value" : "takes no value",
@@ -215,13 +221,18 @@ static error_t take_flag(int flag, char *text, struct argp_state *state)
 {
     struct flags *flags = state->input;
     switch (flag) {
+    case 'h':
     case '?':
         argp_help(flags->argp, stdout, ARGP_HELP_STD_HELP & ~(unsigned)ARGP_HELP_EXIT_OK, "machnetd");
         exit(0);
     case 'V':
-        puts("machnetd " MACHNET_PACKAGE_VERSION);
+        printf("machnetd " MACHNET_PACKAGE_VERSION "\nback ends: udp%s\n", nic_dpdk_is_built() ? " dpdk" : "");
         exit(0);
     case FLAG_CONFIG:
+        if (text[0] == '\0') {
+            fail(flags->error, "--config: \"\" is empty; allowed: the path of a file");
+            return flags_fail(flags);
+        }
         flags->config_path = text;
         return 0;
     case FLAG_CHECK:
@@ -239,12 +250,13 @@ static error_t take_flag(int flag, char *text, struct argp_state *state)
     }
 }
 
-static void fill_options(struct argp_option options[KEYS_MAX + 5])
+static void fill_options(struct argp_option options[KEYS_MAX + 6])
 {
     static const struct argp_option own[] = {
         {"config", FLAG_CONFIG, "FILE", 0, "A JSON object with these names as keys; flags override it", 0},
         {"check", FLAG_CHECK, NULL, 0, "Check flags and file, and exit", 0},
-        {"help", '?', NULL, 0, "Show this, and exit", -1},
+        {"help", 'h', NULL, 0, "Show this, and exit", -1},
+        {NULL, '?', NULL, OPTION_ALIAS, NULL, -1},
         {"version", 'V', NULL, 0, "Show the version, and exit", -1},
         {0},
     };
@@ -256,12 +268,9 @@ static void fill_options(struct argp_option options[KEYS_MAX + 5])
 
 static int apply_flags(struct config *config, const struct flags *flags)
 {
-    const struct config_key *ip = config_key_find("ip");
     for (uint32_t i = 0; i < flags->count; i++) {
-        if (flags->given[i].key == ip) {
-            config->ip_count = 0;
-            break;
-        }
+        if (flags->given[i].key->form == CONFIG_STRINGS) /* the file's are replaced */
+            config_clear_list(config, flags->given[i].key->set);
     }
     for (uint32_t i = 0; i < flags->count; i++) {
         const struct config_key *key = flags->given[i].key;
@@ -273,11 +282,28 @@ static int apply_flags(struct config *config, const struct flags *flags)
     return 0;
 }
 
+static int check_workers(const struct config *config, char *error)
+{
+    if (config->udp_port + config->workers > UINT16_MAX + 1u)
+        return fail(error, "--workers: %u workers need the UDP ports from %u on; allowed: a --udp-port up to %u",
+                    config->workers, config->udp_port, UINT16_MAX + 1u - config->workers);
+    if (config->cpu_count != 0 && config->cpu_count < config->workers)
+        return fail(error, "--cpus: names %u cpus for %u workers; allowed: one for each worker, or more",
+                    config->cpu_count, config->workers);
+    return 0;
+}
+
 /* Checks what no single setting shows, and fills in the socket's path. */
 static int finish(struct config *config, char *error)
 {
+    if (config->socket_group[0] != '\0' && getgrnam(config->socket_group) == NULL)
+        return fail(error,
+                    "there is no group \"%s\" on this machine; make it (groupadd), or give another by --socket-group",
+                    config->socket_group);
     if (config->ip_count == 0)
         return fail(error, "no address is given; give one of this machine by --ip, for a first try --ip 127.0.0.2");
+    if (check_workers(config, error) < 0 || config_finish_network(config, error) < 0)
+        return -1;
     if (config->socket_path[0] != '\0')
         return 0;
     config->socket_is_default = true;
@@ -293,14 +319,15 @@ static int finish(struct config *config, char *error)
 
 int config_parse(struct config *config, int argc, char **argv, char *error)
 {
-    struct argp_option options[KEYS_MAX + 5] = {0};
+    struct argp_option options[KEYS_MAX + 6] = {0};
     fill_options(options);
     struct argp argp = {
         .options = options,
         .parser = take_flag,
         .doc = "The machnet engine: owns the network interface of this machine and moves messages for the applications "
                "that attach to it."
-               "\vExit status: 0 after SIGINT or SIGTERM, 1 if it cannot run (address not on this machine, port or "
+               "\vExit status: 0 after SIGINT, SIGTERM or SIGHUP, 1 if it cannot run (address not on this machine, "
+               "port or "
                "socket taken), 2 for "
                "wrong flags or a wrong file.\n\nA first try: machnetd --ip 127.0.0.2 --socket /tmp/machnet.sock",
     };

@@ -12,12 +12,18 @@
 
 #include "base/endpoint.h"
 #include "base/log.h"
+#include "nic/nic_ethernet.h"
 #include "path/path.h"
+#include "path/routes.h"
+#include "worker.h"
 
-enum { CONFIG_ERROR_BYTES = 512, CONFIG_PATH_BYTES = 108, CONFIG_GROUP_BYTES = 64 };
+enum { CONFIG_ERROR_BYTES = 512, CONFIG_PATH_BYTES = 108, CONFIG_GROUP_BYTES = 64, CONFIG_CPUS_MAX = 1024, CONFIG_NEIGHBOURS_MAX = 256 };
+
+enum config_nic { CONFIG_NIC_UDP = 0, CONFIG_NIC_DPDK };
 
 struct config {
     struct endpoint ips[PATH_ADDRESSES_MAX]; /* port 0 */
+    uint8_t ip_lengths[PATH_ADDRESSES_MAX];  /* of their networks; 32 or 128: not given */
     uint32_t ip_count;
     uint16_t udp_port;                   /* of worker 0 */
     char socket_path[CONFIG_PATH_BYTES]; /* config_finish fills in the default */
@@ -26,9 +32,21 @@ struct config {
     uint32_t socket_mode;
     uint64_t quota_channels; /* of each user; 0: the default, which is larger for root */
     uint64_t quota_bytes;
-    uint64_t quota_flows; /* of each channel */
+    uint64_t quota_flows; /* of all channels of a user */
+    uint64_t quota_listeners;
+    uint32_t workers;
+    enum worker_poll poll;
     uint64_t spin_ns;
+    uint16_t cpus[CONFIG_CPUS_MAX]; /* worker i runs on cpus[i] */
+    uint32_t cpu_count;             /* 0: anywhere; else >= workers */
     uint64_t dead_peer_ns;
+    enum config_nic nic;
+    char device[256]; /* as nic/device_name.h reads it; "": none */
+    char eal[512];
+    uint32_t mtu; /* 0: the device's */
+    struct routes routes;
+    struct nic_ethernet_neighbour neighbours[CONFIG_NEIGHBOURS_MAX];
+    uint32_t neighbour_count;
     enum log_level log_level;
     bool check; /* only check the configuration */
 };

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/address.h"
+#include "config_network.h"
 
 static const char not_allowed[] = "is not allowed";
 
@@ -58,23 +58,6 @@ static const char *set_text(const char *text, char *place, size_t capacity)
     return NULL;
 }
 
-static const char *set_ip(struct config *config, const char *text)
-{
-    struct endpoint ip;
-    if (!address_parse_ip(text, &ip))
-        return "is no IP address";
-    if (!address_is_usable(&ip))
-        return "is an address that no engine can have";
-    for (uint32_t i = 0; i < config->ip_count; i++) {
-        if (endpoint_equal(&config->ips[i], &ip))
-            return "is given twice";
-    }
-    if (config->ip_count == PATH_ADDRESSES_MAX)
-        return "is one too many";
-    config->ips[config->ip_count++] = ip;
-    return NULL;
-}
-
 static const char *set_udp_port(struct config *config, const char *text)
 {
     uint64_t port;
@@ -124,6 +107,11 @@ static const char *set_quota_flows(struct config *config, const char *text)
     return set_number(text, 1, 1 << 20, &config->quota_flows);
 }
 
+static const char *set_quota_listeners(struct config *config, const char *text)
+{
+    return set_number(text, 1, 1 << 20, &config->quota_listeners);
+}
+
 static const char *set_spin(struct config *config, const char *text)
 {
     uint64_t us;
@@ -131,6 +119,53 @@ static const char *set_spin(struct config *config, const char *text)
     if (wrong == NULL)
         config->spin_ns = us * 1000;
     return wrong;
+}
+
+static const char *set_workers(struct config *config, const char *text)
+{
+    uint64_t workers;
+    const char *wrong = set_number(text, 1, HANDOVER_WORKERS_MAX, &workers);
+    if (wrong == NULL)
+        config->workers = (uint32_t)workers;
+    return wrong;
+}
+
+static const char *set_poll(struct config *config, const char *text)
+{
+    static const char *const names[] = {
+        [WORKER_POLL_ADAPTIVE] = "adaptive", [WORKER_POLL_SPIN] = "spin", [WORKER_POLL_SLEEP] = "sleep"};
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(text, names[i]) == 0) {
+            config->poll = (enum worker_poll)i;
+            return NULL;
+        }
+    }
+    return not_allowed;
+}
+
+/* "3" or "0,2-3" */
+static const char *set_cpus(struct config *config, const char *text)
+{
+    config->cpu_count = 0;
+    for (;; text++) {
+        uint64_t first, last;
+        if (!read_digits(&text, &first))
+            return not_allowed;
+        last = first;
+        if (*text == '-') {
+            text++;
+            if (!read_digits(&text, &last))
+                return not_allowed;
+        }
+        if (first > last || last >= CONFIG_CPUS_MAX || config->cpu_count + (last - first) >= CONFIG_CPUS_MAX)
+            return not_allowed;
+        while (first <= last)
+            config->cpus[config->cpu_count++] = (uint16_t)first++;
+        if (*text == '\0')
+            return NULL;
+        if (*text != ',')
+            return not_allowed;
+    }
 }
 
 static const char *set_dead_peer(struct config *config, const char *text)
@@ -154,23 +189,24 @@ static const char *set_log_level(struct config *config, const char *text)
     return not_allowed;
 }
 
-static const char *set_nic(struct config *config, const char *text)
+static const char *set_mtu(struct config *config, const char *text)
 {
-    (void)config;
-    if (strcmp(text, "dpdk") == 0)
-        return "needs a DPDK back end, and this build has none";
-    return strcmp(text, "udp") == 0 ? NULL : not_allowed;
+    uint64_t mtu;
+    const char *wrong = set_number(text, 1300, 9001, &mtu);
+    if (wrong == NULL)
+        config->mtu = (uint32_t)mtu;
+    return wrong;
 }
 
 const struct config_key config_keys[] = {
-    {"ip", "ADDRESS", CONFIG_STRINGS, set_ip,
-     "up to 64 different IPv4 or IPv6 addresses of this machine, such as 10.0.0.2",
-     "An address of this machine that the engine serves; may be repeated"},
+    {"ip", "ADDRESS[/LENGTH]", CONFIG_STRINGS, config_set_ip,
+     "up to 64 different IPv4 or IPv6 addresses of this machine, such as 10.0.0.2 or 10.0.0.2/24",
+     "An address of this machine that the engine serves, for --nic dpdk with the length of its network; may be repeated"},
     {"udp-port", "PORT", CONFIG_NUMBER, set_udp_port, "a number from 1 to 65535",
-     "UDP port of the first worker, the next ones follow (31700)"},
+     "UDP port of the first worker, the next ones follow; the same in all engines that talk to each other (31700)"},
     {"socket", "PATH", CONFIG_STRING, set_socket, "a path of at most 107 bytes",
      "Where applications attach (as root /run/machnet/machnet.sock, else $XDG_RUNTIME_DIR/machnet.sock)"},
-    {"socket-mode", "MODE", CONFIG_STRING, set_socket_mode, "an octal mode from 000 to 0777, in JSON as a string",
+    {"socket-mode", "MODE", CONFIG_STRING, set_socket_mode, "an octal mode of three or four digits, such as 0660, at most 0777; in JSON as a string",
      "Who may attach: permissions of the socket (0660)"},
     {"socket-group", "NAME", CONFIG_STRING, set_socket_group, "the name of a group, at most 63 bytes",
      "Group of the socket"},
@@ -179,14 +215,37 @@ const struct config_key config_keys[] = {
     {"quota-bytes", "SIZE", CONFIG_SIZE, set_quota_bytes,
      "a size from 4M to 1T, in bytes or with K, M, G or T behind it", "Most shared memory of one user (1G, root 16G)"},
     {"quota-flows", "N", CONFIG_NUMBER, set_quota_flows, "a number from 1 to 1048576",
-     "Most flows of one channel (65536, root 1048576)"},
+     "Most flows of one user (65536, root 1048576)"},
+    {"quota-listeners", "N", CONFIG_NUMBER, set_quota_listeners, "a number from 1 to 1048576",
+     "Most listeners of one user (4096, root 65536)"},
+    {"workers", "N", CONFIG_NUMBER, set_workers, "a number from 1 to 64",
+     "Threads, each with a queue of the network interface and a UDP port (1)"},
+    {"cpus", "LIST", CONFIG_STRING, set_cpus, "numbers below 1024 and ranges of them, such as 0,2-3",
+     "Worker i runs on the i-th of these cpus alone"},
+    {"poll", "HOW", CONFIG_STRING, set_poll, "spin, adaptive or sleep",
+     "What a worker does without work: spin for ever, spin and then sleep, or sleep at once (adaptive)"},
     {"spin-us", "N", CONFIG_NUMBER, set_spin, "a number of microseconds from 0 to 1000000",
-     "Poll so long without work before sleeping (50)"},
+     "An adaptive worker polls so long for what is awaited before it sleeps (100)"},
     {"dead-peer-ms", "N", CONFIG_NUMBER, set_dead_peer, "a number of milliseconds from 100 to 3600000",
      "A peer engine that was silent so long is dead (10000)"},
     {"log-level", "LEVEL", CONFIG_STRING, set_log_level, "error, warning, info or debug",
      "What is logged to standard error (info)"},
-    {"nic", "NAME", CONFIG_STRING, set_nic, "udp", "Network back end (udp)"},
+    {"nic", "NAME", CONFIG_STRING, config_set_nic, config_nics,
+     "Network back end: udp, kernel sockets, or dpdk (udp)"},
+    {"device", "DEVICE", CONFIG_STRING, config_set_device,
+     "a PCI address such as 0000:00:06.0, a MAC address, or a device of DPDK with its arguments, such as "
+     "net_af_packet0,iface=eth1",
+     "The network interface of --nic dpdk"},
+    {"eal", "ARGUMENTS", CONFIG_STRING, config_set_eal, "at most 511 bytes, separated by blanks",
+     "More arguments for DPDK's EAL"},
+    {"mtu", "BYTES", CONFIG_NUMBER, set_mtu, "a number from 1300 to 9001",
+     "MTU of the device of --nic dpdk (its own, at most 1500)"},
+    {"route", "PREFIX[,via=GATEWAY]", CONFIG_STRINGS, config_set_route,
+     "up to 64 IPv4 prefixes, such as 10.1.0.0/16 or 0.0.0.0/0,via=10.0.0.1",
+     "Where --nic dpdk sends to, by the longest prefix; may be repeated (all addresses are on the link)"},
+    {"neighbour", "ADDRESS,MAC", CONFIG_STRINGS, config_set_neighbour,
+     "up to 256 IPv4 addresses with their MACs, such as 10.0.0.3,02:00:00:00:00:03",
+     "A MAC address that --nic dpdk need not ask for; may be repeated"},
     {0},
 };
 

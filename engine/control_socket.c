@@ -14,6 +14,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83 /* Linux 6.16 */
+#endif
+
 enum { BACKLOG = 256 };
 
 static_assert(sizeof((struct sockaddr_un){0}.sun_path) == CONTROL_SOCKET_PATH_BYTES, "paths fit into addresses");
@@ -31,9 +35,7 @@ static int fail(char *error, const char *format, ...)
 
 static int fail_in_use(const char *path, char *error)
 {
-    return fail(
-        error, "%s belongs to an engine that runs: stop that, or give this one another --socket and --udp-port or --ip",
-        path);
+    return fail(error, "%s belongs to an engine that runs: stop that, or give this one another --socket and --ip", path);
 }
 
 static int make_directory_of(const char *path, char *error)
@@ -110,7 +112,8 @@ static int set_owner(const struct control_socket *control, uint32_t mode, const 
         errno = 0;
         const struct group *group = getgrnam(name);
         if (group == NULL)
-            return fail(error, "--socket-group: there is no group \"%s\" on this machine", name);
+            return fail(error, "--socket-group: there is no group \"%s\" on this machine: make it (groupadd) or give another",
+                        name);
         if (chown(control->path, (uid_t)-1, group->gr_gid) < 0)
             return fail(error, "cannot give %s to the group %s: %s", control->path, name, strerror(errno));
     }
@@ -134,6 +137,12 @@ static int bind_socket(struct control_socket *control, uint32_t mode, const char
     control->inode = status.st_ino;
     if (set_owner(control, mode, group, error) < 0)
         return -1;
+    /* Connections inherit both: clients cannot send descriptors, where the kernel knows of that; and what comes carries its sender's
+     * identity, as mn_control_drain needs it. */
+    const int no = 0, yes = 1;
+    (void)setsockopt(control->fd, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof no);
+    if (setsockopt(control->fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof yes) < 0)
+        return fail(error, "cannot set up the socket %s: %s", control->path, strerror(errno));
     return listen(control->fd, BACKLOG) == 0 ? 0
                                              : fail(error, "cannot listen on %s: %s", control->path, strerror(errno));
 }

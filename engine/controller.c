@@ -15,29 +15,38 @@ enum {
     ACCEPTS_PER_EVENT = 16,
     ACCEPT_PAUSE_US = 100000,
     GIVE_UP_SECONDS = 2,
-    FDS_PER_CLIENT = 6, /* socket, pidfd, pipe, eventfd, and two for regions on their way */
-    FDS_KEPT = 256,     /* for everything else */
+    FDS_PER_CLIENT = 4, /* socket, pidfd, wake-up socket, eventfd */
+    FDS_KEPT = 256,     /* at least so many for everything else, and for the regions of those who attach or grow ... */
+    FDS_KEPT_PART = 10, /* ... and at least this part of all. Who still finds none is told so */
     CLIENTS_MIN = 16,
 };
 
 /* ---- Connections ---- */
+
+/* Descriptors or memory are short: the connection stays in the queue, and the loop must not turn round it. */
+static void pause_accepting(struct controller *controller)
+{
+    const struct timeval pause = {.tv_usec = ACCEPT_PAUSE_US};
+    event_del(&controller->accept);
+    evtimer_add(&controller->accept_again, &pause);
+}
 
 static void on_accept(int fd, short what, void *arg)
 {
     (void)what;
     struct controller *controller = arg;
     for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
+        if (controller->client_count + closer_count(controller->closer) > controller->client_max) {
+            pause_accepting(controller);
+            return;
+        }
         int socket = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (socket >= 0) {
             client_open(controller, socket);
             continue;
         }
-        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-            /* Descriptors or memory are short: the connection stays in the queue, and the loop must not turn round it. */
-            const struct timeval pause = {.tv_usec = ACCEPT_PAUSE_US};
-            event_del(&controller->accept);
-            evtimer_add(&controller->accept_again, &pause);
-        }
+        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+            pause_accepting(controller);
         return;
     }
 }
@@ -126,8 +135,23 @@ static uint32_t clients_that_fit(void)
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur < FDS_KEPT + CLIENTS_MIN * FDS_PER_CLIENT)
         return CLIENTS_MIN;
-    rlim_t clients = (files.rlim_cur - FDS_KEPT) / FDS_PER_CLIENT;
+    rlim_t kept = files.rlim_cur / FDS_KEPT_PART > FDS_KEPT ? files.rlim_cur / FDS_KEPT_PART : FDS_KEPT;
+    rlim_t clients = (files.rlim_cur - kept) / FDS_PER_CLIENT;
     return clients < UINT32_MAX ? (uint32_t)clients : UINT32_MAX;
+}
+
+static bool assign_signals(struct controller *controller)
+{
+    static const int numbers[CONTROLLER_SIGNALS] = {SIGINT, SIGTERM, SIGHUP};
+    bool added = true;
+    for (int i = 0; i < CONTROLLER_SIGNALS; i++) {
+        struct sigaction now;
+        evsignal_assign(&controller->signals[i], controller->base, numbers[i], on_signal, controller);
+        /* nohup and the like want to outlive the terminal */
+        if (numbers[i] != SIGHUP || sigaction(SIGHUP, NULL, &now) < 0 || now.sa_handler != SIG_IGN)
+            added = added && event_add(&controller->signals[i], NULL) == 0;
+    }
+    return added;
 }
 
 static bool assign_events(struct controller *controller)
@@ -137,10 +161,7 @@ static bool assign_events(struct controller *controller)
     event_assign(&controller->accept, base, config->socket, EV_READ | EV_PERSIST, on_accept, controller);
     evtimer_assign(&controller->accept_again, base, on_accept_again, controller);
     evtimer_assign(&controller->give_up, base, on_give_up, controller);
-    evsignal_assign(&controller->interrupt, base, SIGINT, on_signal, controller);
-    evsignal_assign(&controller->terminate, base, SIGTERM, on_signal, controller);
-    bool added = event_add(&controller->accept, NULL) == 0 && event_add(&controller->interrupt, NULL) == 0 &&
-                 event_add(&controller->terminate, NULL) == 0;
+    bool added = event_add(&controller->accept, NULL) == 0 && assign_signals(controller);
     for (uint32_t i = 0; i < config->worker_count; i++) {
         event_assign(&controller->mail[i], base, worker_fd(config->workers[i]), EV_READ | EV_PERSIST, on_mail,
                      controller);
@@ -160,9 +181,10 @@ struct controller *controller_new(const struct controller_config *config)
     controller->base = event_base_new();
     controller->quota = quota_new(&config->quota);
     controller->listeners = listeners_new();
+    controller->closer = closer_new(controller->client_max + 1);
     controller->status = controller->base != NULL ? status_new(controller) : NULL;
     if (controller->status == NULL || controller->quota == NULL || controller->listeners == NULL ||
-        !assign_events(controller)) {
+        controller->closer == NULL || !assign_events(controller)) {
         controller_free(controller);
         return NULL;
     }
@@ -196,6 +218,7 @@ void controller_free(struct controller *controller)
         abandon(client);
     status_free(controller->status);
     listeners_free(controller->listeners);
+    closer_free(controller->closer);
     quota_free(controller->quota);
     if (controller->base != NULL)
         event_base_free(controller->base);

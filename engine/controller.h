@@ -20,6 +20,7 @@ struct controller_config {
     const struct path_table *paths;                 /* not owned */
     struct worker *workers[CONTROLLER_WORKERS_MAX]; /* not owned */
     uint32_t worker_count;
+    struct directory *directory; /* of the workers; not owned */
     int socket; /* listening, non-blocking; not owned */
     struct quota_config quota;
     uint64_t epoch;  /* of this engine, for status */

@@ -19,6 +19,7 @@
 #include <utlist.h>
 
 #include "channel/control.h"
+#include "closer.h"
 #include "controller.h"
 #include "listeners.h"
 #include "machnet/machnet.h"
@@ -36,7 +37,7 @@ struct controller_counters {
 #undef X
 };
 
-enum { CLIENT_STEP_SECONDS = 5, CLIENT_LISTENERS_MAX = 1024 };
+enum { CLIENT_STEP_SECONDS = 5, CLIENT_FIRST_REGIONS = 3 };
 
 /*
  * The states of a connection. From each, CLOSING follows when either side ends it; the client is freed when no command of it is with the
@@ -64,6 +65,8 @@ enum region_step {
 };
 
 struct client;
+struct status;
+struct status_text;
 
 struct pending_region {
     struct client *client;
@@ -84,6 +87,7 @@ struct client_listener {
     uint32_t request; /* of LISTEN or UNLISTEN, while busy */
     bool busy;        /* the worker has the command */
     bool in_table;
+    bool in_directory; /* the worker accepts */
     struct worker_message command;
     struct client_listener *prev, *next;
 };
@@ -101,36 +105,43 @@ struct client {
     uint32_t holds; /* commands with the worker, and ourselves while a message is handled: keeps it from being freed */
 
     /* From MAPPING on. */
-    struct worker *worker;
+    struct worker *worker; /* NULL until ATTACHING */
+    uint32_t worker_index;
     struct channel_memory memory;
     uint64_t send_bytes_max;
-    int attach_fds[MN_CONTROL_FDS_MAX - 1]; /* what ATTACH_OFFER sends and we do not keep: until ATTACHING */
+    int region_fds[CLIENT_FIRST_REGIONS]; /* until ATTACHING */
+    int wakeup_fd;                        /* the application's end: until it is sent */
     uint16_t next_region;
     struct channel *channel; /* the worker's; NULL until ATTACHED and after DETACH was posted */
     uint32_t attach_request; /* of the client, until ATTACHED */
     struct worker_message attach, detach;
     struct pending_region pending[2]; /* SEND, RECEIVE */
     struct client_listener *listeners;
-    uint32_t listener_count;
 
     bool status_waits; /* a STATUS to answer */
     uint32_t status_request;
     uint64_t status_round; /* answered by collections from this on */
+    struct status_text *status_text; /* on its way to the client: nothing else goes either way till then */
+    size_t status_sent;
+    struct event writable;
 };
 
-struct status;
+
+enum { CONTROLLER_SIGNALS = 3 }; /* that end it: SIGINT, SIGTERM, SIGHUP */
 
 struct controller {
     struct controller_config config;
     struct event_base *base;
-    struct event accept, accept_again, interrupt, terminate, give_up;
+    struct event accept, accept_again, give_up;
+    struct event signals[CONTROLLER_SIGNALS];
     struct event mail[CONTROLLER_WORKERS_MAX];
     struct client *clients, *clients_by_id;
     uint32_t client_count, client_max;
     uint64_t last_client, start_ns;
-    uint32_t next_worker;
+    uint32_t worker_channels[CONTROLLER_WORKERS_MAX]; /* with each worker, coming, there, or leaving */
     struct quota *quota;
     struct listeners *listeners;
+    struct closer *closer;
     struct status *status;
     struct controller_counters counters;
     uint64_t complaint_second;
@@ -204,5 +215,8 @@ void listen_drop(struct client_listener *own);
 struct status *status_new(struct controller *controller);
 void status_free(struct status *status);
 void status_request(struct client *client, const struct mn_control_plain *message);
+void status_init(struct client *client);
+/* The connection ends: no answer is wanted any more. */
+void status_abandon(struct client *client);
 
 #endif /* MACHNET_ENGINE_CONTROLLER_INTERNAL_H */

@@ -26,9 +26,12 @@ static void reply(struct client *client, uint16_t type, uint32_t request, int32_
 
 static void leave_table(struct client_listener *own)
 {
+    struct controller *controller = own->client->controller;
+    if (own->in_directory)
+        directory_remove(controller->config.directory, &own->listener.local);
     if (own->in_table)
-        listeners_remove(own->client->controller->listeners, &own->listener);
-    own->in_table = false;
+        listeners_remove(controller->listeners, &own->listener);
+    own->in_table = own->in_directory = false;
 }
 
 void listen_drop(struct client_listener *own)
@@ -36,7 +39,7 @@ void listen_drop(struct client_listener *own)
     struct client *client = own->client;
     leave_table(own);
     DL_DELETE(client->listeners, own);
-    client->listener_count--;
+    quota_give(client->controller->quota, client->user, QUOTA_LISTENERS, 1);
     free(own);
 }
 
@@ -55,6 +58,8 @@ static void listening(struct worker_message *command)
     own->busy = false;
     if (command->status == MACHNET_OK && client->state != CLIENT_CLOSING) {
         client->controller->counters.listens++;
+        directory_add(client->controller->config.directory, &own->listener.local, client->worker_index);
+        own->in_directory = true;
         reply(client, MN_CONTROL_LISTEN_REPLY, own->request, MACHNET_OK, &own->listener, "");
     } else {
         if (client->state != CLIENT_CLOSING)
@@ -85,33 +90,30 @@ static void post(struct client_listener *own, enum worker_message_type type,
 }
 
 /* Adds it to the table and to the client. MACHNET_OK, or a status and why. */
-static int32_t add(struct client *client, struct client_listener *own, char *why, size_t capacity)
+static int32_t add(struct client *client, struct client_listener *own, char why[QUOTA_MESSAGE_BYTES])
 {
     struct controller *controller = client->controller;
     const struct endpoint *local = &own->listener.local;
     char text[ADDRESS_TEXT_BYTES];
-    if (client->listener_count == CLIENT_LISTENERS_MAX) {
-        (void)snprintf(why, capacity, "The channel has %d listeners, the most that one may have. Close some.",
-                       CLIENT_LISTENERS_MAX);
-        return MACHNET_EQUOTA;
-    }
     if (!endpoint_ip_is_any(local) && !path_is_local(controller->config.paths, local)) {
         (void)snprintf(
-            why, capacity,
+            why, QUOTA_MESSAGE_BYTES,
             "The engine does not have the address %s. Choose one of its own (machnet status), or start machnetd "
             "with --ip.",
             address_format_ip(local, text));
         return MACHNET_EADDRNOTAVAIL;
     }
+    if (!quota_take(client->user, QUOTA_LISTENERS, 1, why))
+        return MACHNET_EQUOTA;
     if (!listeners_add(controller->listeners, &own->listener)) {
-        (void)snprintf(why, capacity,
-                       "Another listener has port %u of this address. Choose another port, or 0 for any.", local->port);
+        quota_give(controller->quota, client->user, QUOTA_LISTENERS, 1);
+        (void)snprintf(why, QUOTA_MESSAGE_BYTES,
+                       "Another listener has port %u of this address. Choose another port, or 0 for a free one.", local->port);
         return MACHNET_EADDRINUSE;
     }
     own->client = client;
     own->in_table = true;
     DL_APPEND(client->listeners, own);
-    client->listener_count++;
     return MACHNET_OK;
 }
 
@@ -128,7 +130,7 @@ static struct endpoint endpoint_of(const struct mn_control_listen *message)
 void listen_request(struct client *client, const struct mn_control_listen *message)
 {
     const struct endpoint local = endpoint_of(message);
-    char why[sizeof message->message];
+    char why[QUOTA_MESSAGE_BYTES];
     struct client_listener *own = calloc(1, sizeof *own);
     if (own == NULL) {
         refuse(client, message->header.request, MACHNET_ENOMEM, &local,
@@ -137,7 +139,7 @@ void listen_request(struct client *client, const struct mn_control_listen *messa
     }
     own->listener.local = local;
     own->request = message->header.request;
-    int32_t status = add(client, own, why, sizeof why);
+    int32_t status = add(client, own, why);
     if (status != MACHNET_OK) {
         free(own);
         refuse(client, message->header.request, status, &local, why);
@@ -148,12 +150,9 @@ void listen_request(struct client *client, const struct mn_control_listen *messa
 
 void listen_close_request(struct client *client, const struct mn_control_listen *message)
 {
-    struct client_listener *own;
-    DL_FOREACH (client->listeners, own) {
-        if (own->listener.token == message->listener)
-            break;
-    }
-    if (own == NULL || own->busy) {
+    struct listener *found = listeners_find(client->controller->listeners, message->listener);
+    struct client_listener *own = (struct client_listener *)(void *)found; /* its first member */
+    if (own == NULL || own->client != client || own->busy) {
         const struct listener none = {.token = message->listener};
         reply(client, MN_CONTROL_UNLISTEN_REPLY, message->header.request, MACHNET_EBADTOKEN, &none,
               "The channel has no such listener (any more).");

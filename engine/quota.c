@@ -48,8 +48,9 @@ static struct account *new_account(const struct quota_config *config, uint32_t u
     user->uid = uid;
     user->limit[QUOTA_CHANNELS] = either(config->channels, root ? 4096 : 256);
     user->limit[QUOTA_BYTES] = either(config->bytes, UINT64_C(1) << (root ? 34 : 30));
+    user->limit[QUOTA_LISTENERS] = either(config->listeners, root ? 65536 : 4096);
     user->limit[QUOTA_CONNECTIONS] = user->limit[QUOTA_CHANNELS] + CONTEXTS_MAX;
-    user->channel_flows = (uint32_t)either(config->flows, UINT64_C(1) << (root ? 20 : 16));
+    user->flows.limit = (uint32_t)either(config->flows, UINT64_C(1) << (root ? 20 : 16));
     return account;
 }
 
@@ -77,6 +78,13 @@ static void explain(const struct quota_user *user, enum quota_kind kind, uint64_
                        " more are needed. Close channels, or start machnetd with a higher --quota-bytes.",
                        user->uid, user->used[kind], limit, amount);
         break;
+    case QUOTA_LISTENERS:
+        (void)snprintf(message, QUOTA_MESSAGE_BYTES,
+                       "User %" PRIu32 " has %" PRIu64
+                       " listeners, the most that one user may have. Close some, or start machnetd with a higher "
+                       "--quota-listeners.",
+                       user->uid, limit);
+        break;
     default:
         (void)snprintf(message, QUOTA_MESSAGE_BYTES,
                        "User %" PRIu32 " has %" PRIu64
@@ -100,7 +108,8 @@ void quota_settle(struct quota *quota, struct quota_user *user)
 {
     if (user->used[QUOTA_CONNECTIONS] > 0)
         return;
-    assert(user->used[QUOTA_CHANNELS] == 0 && user->used[QUOTA_BYTES] == 0);
+    assert(user->used[QUOTA_CHANNELS] == 0 && user->used[QUOTA_BYTES] == 0 && user->used[QUOTA_LISTENERS] == 0);
+    assert(atomic_load_explicit(&user->flows.used, memory_order_relaxed) == 0);
     struct account *account = (struct account *)(void *)user;
     HASH_DEL(quota->accounts, account);
     free(account);

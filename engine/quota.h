@@ -1,28 +1,50 @@
 /* SPDX-License-Identifier: MIT */
-/* What each user (uid) has of the engine, and how much one user may have. The controller's thread. */
+/* What each user (uid) has of the engine, and how much one user may have. The controller's thread, but for quota_flow_*. */
 #ifndef MACHNET_ENGINE_QUOTA_H
 #define MACHNET_ENGINE_QUOTA_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-enum quota_kind { QUOTA_CONNECTIONS, QUOTA_CHANNELS, QUOTA_BYTES, QUOTA_KINDS };
+enum quota_kind { QUOTA_CONNECTIONS, QUOTA_CHANNELS, QUOTA_BYTES, QUOTA_LISTENERS, QUOTA_KINDS };
 
 enum { QUOTA_MESSAGE_BYTES = 192 };
 
 /* The limits given by flags; 0: the default, which is larger for root. */
 struct quota_config {
-    uint64_t channels, bytes, flows;
+    uint64_t channels, bytes, flows, listeners;
 };
 
 struct quota;
+
+/* The flows of all channels of a user; these may belong to different workers. */
+struct quota_flows {
+    _Atomic uint32_t used;
+    uint32_t limit;
+};
 
 struct quota_user {
     uint32_t uid;
     uint64_t used[QUOTA_KINDS];
     uint64_t limit[QUOTA_KINDS];
-    uint32_t channel_flows; /* most flows of one channel of this user */
+    struct quota_flows flows;
 };
+
+/* Any thread. Takes one flow more; false: the user has as many as one may. */
+static inline bool quota_flow_take(struct quota_flows *flows)
+{
+    if (atomic_fetch_add_explicit(&flows->used, 1, memory_order_relaxed) < flows->limit)
+        return true;
+    atomic_fetch_sub_explicit(&flows->used, 1, memory_order_relaxed);
+    return false;
+}
+
+/* Any thread. */
+static inline void quota_flow_give(struct quota_flows *flows)
+{
+    atomic_fetch_sub_explicit(&flows->used, 1, memory_order_relaxed);
+}
 
 /* NULL if memory is short. */
 struct quota *quota_new(const struct quota_config *config);

@@ -8,7 +8,7 @@
 #include "channel/region.h"
 #include "controller_internal.h"
 
-/* Neither library nor worker asks for more at once; and while this thread fills it, others wait. */
+/* Neither library nor worker asks for more at once; and while this thread enters its pages, others wait. */
 enum { REGION_BYTES_MOST = 32 << 20 };
 
 static struct pending_region *pending_of(struct client *client, uint16_t kind)
@@ -204,7 +204,7 @@ void region_mapped(struct client *client, const struct mn_control_region *messag
         return; /* it was offered once; the time for it is over */
     }
     evtimer_del(&pending->deadline);
-    if (mn_region_seal(pending->fd, pending->base, pending->bytes) < 0) {
+    if (mn_region_check(pending->fd, pending->base, pending->bytes) < 0) {
         withdraw(pending);
         refuse(pending, MACHNET_ENOMEM);
         return;

@@ -4,12 +4,9 @@
  * and a pause between them, so that asking without end costs the workers next to nothing.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "controller_internal.h"
 #include "status_report.h"
@@ -76,54 +73,123 @@ void status_free(struct status *status)
 
 /* ---- Answering ---- */
 
-/* A descriptor of a sealed copy of the text, one for each client: a shared one would share its file offset. */
-static int seal_text(const char *text, size_t length)
+/* A memfd would be simpler, but its pages would count as ours as long as a client keeps it. So the text goes through the socket, and one that
+ * several clients get is here once. */
+struct status_text {
+    uint32_t holders;
+    size_t length;
+    char *bytes;
+};
+
+static struct status_text *text_new(const json_t *json)
 {
-    int fd = memfd_create("machnet-status", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd < 0)
-        return -1;
-    for (size_t done = 0; done < length;) {
-        ssize_t written = write(fd, text + done, length - done);
-        if (written < 0 && errno != EINTR)
-            break;
-        done += written > 0 ? (size_t)written : 0;
+    struct status_text *text = calloc(1, sizeof *text);
+    char *bytes = text != NULL && json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
+    if (bytes == NULL) {
+        free(text);
+        return NULL;
     }
-    if (lseek(fd, 0, SEEK_CUR) != (off_t)length || lseek(fd, 0, SEEK_SET) != 0 ||
-        fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
-        close(fd);
-        return -1;
+    *text = (struct status_text){.holders = 1, .length = strlen(bytes), .bytes = bytes};
+    return text;
+}
+
+static void text_let_go(struct status_text *text)
+{
+    if (text == NULL || --text->holders > 0)
+        return;
+    free(text->bytes);
+    free(text);
+}
+
+void status_abandon(struct client *client)
+{
+    client->status_waits = false;
+    event_del(&client->writable);
+    text_let_go(client->status_text);
+    client->status_text = NULL;
+}
+
+static int send_piece(const struct client *client)
+{
+    struct {
+        struct mn_control_header header;
+        char text[MN_CONTROL_TEXT_MAX];
+    } message;
+    size_t left = client->status_text->length - client->status_sent;
+    size_t piece = left < sizeof message.text ? left : sizeof message.text;
+    mn_control_prepare(&message.header, MN_CONTROL_STATUS_TEXT, client->status_request, MACHNET_OK);
+    message.header.length = (uint16_t)(sizeof message.header + piece);
+    memcpy(message.text, client->status_text->bytes + client->status_sent, piece);
+    int error = mn_control_send(client->socket, &message.header, NULL, 0);
+    return error < 0 ? error : (int)piece;
+}
+
+/* Sends on, as far as the socket takes it. Who does not read it all in time is closed. */
+static void send_text(struct client *client)
+{
+    while (client->status_sent < client->status_text->length) {
+        int sent = send_piece(client);
+        if (sent == -EAGAIN) {
+            event_add(&client->writable, NULL);
+            return;
+        }
+        if (sent < 0) {
+            client_close(client, MACHNET_EPROTOCOL, NULL);
+            return;
+        }
+        client->status_sent += (size_t)sent;
     }
-    return fd;
+    client_set_deadline(client, false);
+    status_abandon(client);
+}
+
+static void on_writable(int fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct client *client = arg;
+    client_hold(client);
+    send_text(client);
+    client_let_go(client);
+}
+
+void status_init(struct client *client)
+{
+    event_assign(&client->writable, client->controller->base, client->socket, EV_WRITE, on_writable, client);
 }
 
 /* `text` NULL: there is none for want of memory. */
-static void answer(struct client *client, const char *text)
+static void answer(struct client *client, struct status_text *text)
 {
-    struct mn_control_plain reply = {.value = 0};
-    int fd = text != NULL ? seal_text(text, strlen(text)) : -1;
+    struct mn_control_plain reply = {.value = text != NULL ? text->length : 0};
     client->status_waits = false;
     mn_control_prepare(&reply.header, MN_CONTROL_STATUS_REPLY, client->status_request,
-                       fd >= 0 ? MACHNET_OK : MACHNET_ENOMEM);
-    if (fd >= 0)
-        reply.value = strlen(text);
-    else
+                       text != NULL ? MACHNET_OK : MACHNET_ENOMEM);
+    if (text == NULL)
         (void)snprintf(reply.message, sizeof reply.message, "The engine has no memory for the answer. Try again.");
-    client_send(client, &reply.header, &fd, fd >= 0 ? 1 : 0);
-    if (fd >= 0)
-        close(fd);
+    client_send(client, &reply.header, NULL, 0);
+    if (text == NULL || client->state == CLIENT_CLOSING)
+        return;
+    text->holders++;
+    client->status_text = text;
+    client->status_sent = 0;
+    client_set_deadline(client, true);
+    send_text(client);
 }
 
 static void answer_all(struct status *status)
 {
     json_t *json = status_json(status->controller, status->reports);
-    char *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
+    struct status_text *text = text_new(json);
     struct client *client, *next;
     json_decref(json);
     DL_FOREACH_SAFE (status->controller->clients, client, next) {
-        if (client->status_waits && client->status_round <= status->round)
-            answer(client, text);
+        if (!client->status_waits || client->status_round > status->round)
+            continue;
+        client_hold(client);
+        answer(client, text);
+        client_let_go(client);
     }
-    free(text);
+    text_let_go(text);
 }
 
 /* ---- Collecting ---- */
@@ -162,8 +228,11 @@ static void answer_without_text(struct status *status)
 {
     struct client *client, *next;
     DL_FOREACH_SAFE (status->controller->clients, client, next) {
-        if (client->status_waits)
-            answer(client, NULL);
+        if (!client->status_waits)
+            continue;
+        client_hold(client);
+        answer(client, NULL);
+        client_let_go(client);
     }
 }
 

@@ -30,15 +30,9 @@ static void put_endpoint(json_t *object, const char *key, const struct endpoint 
 static json_t *nic_json(const struct nic_counters *nic)
 {
     json_t *json = json_object();
-    PUT(json, nic, packets_received);
-    PUT(json, nic, packets_sent);
-    PUT(json, nic, bytes_received);
-    PUT(json, nic, bytes_sent);
-    PUT(json, nic, receive_calls);
-    PUT(json, nic, transmit_calls);
-    PUT(json, nic, transmit_dropped);
-    PUT(json, nic, truncated);
-    PUT(json, nic, errors);
+#define X(name) PUT(json, nic, name);
+    NIC_COUNTERS(X)
+#undef X
     return json;
 }
 
@@ -50,6 +44,9 @@ static json_t *worker_json(uint32_t index, const struct worker_report *report)
     PUT(json, &report->worker, busy_loops);
     PUT(json, &report->worker, sleeps);
     PUT(json, &report->worker, wakeups);
+    PUT(json, &report->worker, handed_over);
+    PUT(json, &report->worker, handed_in);
+    PUT(json, &report->worker, handover_dropped);
     PUT(json, &report->worker, cpu_ns);
     put_number(json, "flows", report->flow_total);
     put(json, "nic", nic_json(&report->nic));
@@ -60,7 +57,7 @@ static json_t *worker_json(uint32_t index, const struct worker_report *report)
     return json;
 }
 
-static json_t *channel_json(const struct channel_report *report)
+static json_t *channel_json(uint32_t worker, const struct channel_report *report)
 {
     const struct channel_info *info = &report->info;
     json_t *json = json_object();
@@ -68,6 +65,7 @@ static json_t *channel_json(const struct channel_report *report)
     put(json, "name", json_string(report->name));
     PUT(json, info, pid);
     PUT(json, info, uid);
+    put_number(json, "worker", worker);
     PUT(json, info, flows);
     PUT(json, info, send_bytes);
     PUT(json, info, receive_bytes);
@@ -157,7 +155,10 @@ static void add_user(void *arg, const struct quota_user *user)
     put_number(json, "channels_max", user->limit[QUOTA_CHANNELS]);
     put_number(json, "bytes", user->used[QUOTA_BYTES]);
     put_number(json, "bytes_max", user->limit[QUOTA_BYTES]);
-    put_number(json, "channel_flows_max", user->channel_flows);
+    put_number(json, "listeners", user->used[QUOTA_LISTENERS]);
+    put_number(json, "listeners_max", user->limit[QUOTA_LISTENERS]);
+    put_number(json, "flows", atomic_load_explicit(&user->flows.used, memory_order_relaxed));
+    put_number(json, "flows_max", user->flows.limit);
     (void)json_array_append_new(arg, json);
 }
 
@@ -170,7 +171,7 @@ static void put_workers(json_t *json, const struct controller *controller, const
         flow_total += report->flow_total;
         (void)json_array_append_new(workers, worker_json(i, report));
         for (uint32_t j = 0; j < report->channel_count; j++)
-            (void)json_array_append_new(channels, channel_json(&report->channels[j]));
+            (void)json_array_append_new(channels, channel_json(i, &report->channels[j]));
         for (uint32_t j = 0; j < report->flow_count && json_array_size(flows) < STATUS_FLOWS_MAX; j++)
             (void)json_array_append_new(flows, flow_json(&report->flows[j]));
     }

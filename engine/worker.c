@@ -41,6 +41,9 @@ static bool worker_init(struct worker *worker)
         return false;
     worker->ports[PORT_NIC] = worker->config.nic;
     worker->ports[PORT_LOOP] = worker->loop->queues[0];
+    if (worker->worker_count > 1 &&
+        !watch(worker, handover_fd(worker->config.handover, worker->index), worker->config.handover))
+        return false;
     return watch(worker, worker->mailbox.inbox_event, &worker->mailbox) && watch_nic(worker);
 }
 
@@ -62,14 +65,23 @@ void worker_free(struct worker *worker)
     free(worker);
 }
 
-/* Signals are the controller's; and a pipe whose reader is gone must not end the engine. */
+/* Signals are the controller's; and a peer that is gone must not end the engine. */
 static int start_thread(struct worker *worker)
 {
     sigset_t all, before;
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    if (worker->config.pinned) {
+        cpu_set_t cpus;
+        CPU_ZERO(&cpus);
+        CPU_SET(worker->config.cpu, &cpus);
+        pthread_attr_setaffinity_np(&attributes, sizeof cpus, &cpus);
+    }
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&worker->thread, NULL, worker_main, worker);
+    int error = pthread_create(&worker->thread, &attributes, worker_main, worker);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
     return error;
 }
 
@@ -79,8 +91,11 @@ struct worker *worker_new(const struct worker_config *config)
     if (worker == NULL)
         return NULL;
     worker->config = *config;
+    worker->index = config->transport.worker;
+    worker->worker_count = config->handover != NULL ? handover_workers(config->handover) : 1;
     worker->epoll = -1;
     worker->channel_deadline = UINT64_MAX;
+    worker->patient[AWAITED_NETWORK] = worker->patient[AWAITED_APPLICATION] = true;
     if (!worker_init(worker)) {
         worker_free(worker);
         return NULL;

@@ -11,17 +11,32 @@
 #include <stdint.h>
 
 #include "channel.h"
+#include "directory.h"
 #include "flow/transport.h"
+#include "handover.h"
 #include "nic/nic.h"
 #include "path/path.h"
 
 struct worker;
 
+/* What a worker does when it finds nothing to do. */
+enum worker_poll {
+    WORKER_POLL_ADAPTIVE, /* looks again for spin_ns if that paid before, letting others have the processor; then sleeps */
+    WORKER_POLL_SPIN,     /* looks again for ever; others have the processor if they want it */
+    WORKER_POLL_SLEEP,    /* sleeps at once */
+};
+
 struct worker_config {
     struct nic_queue *nic;          /* not owned */
     const struct path_table *paths; /* not owned, constant while the worker runs */
-    struct transport_config transport;
-    uint64_t spin_ns; /* polls this long without work before it sleeps; default 50 us */
+    struct transport_config transport; /* transport.worker is the index of this worker */
+    /* Shared by all workers of the engine, not owned; NULL, both: there are no others. */
+    struct handover *handover;
+    const struct directory *directory;
+    enum worker_poll poll;
+    uint64_t spin_ns; /* default 100 us */
+    bool pinned;      /* it runs on `cpu` alone */
+    uint32_t cpu;
 };
 
 /*
@@ -87,8 +102,8 @@ int worker_path(struct worker *worker, const struct endpoint *local, const struc
 /* Worker's thread (inside `report`): for status. */
 struct worker_counters {
     uint64_t loops, busy_loops, sleeps;
-    uint64_t wakeups;     /* of sleeps: by a descriptor, not by time */
-    uint64_t misdirected; /* packets for another worker, dropped */
+    uint64_t wakeups;                                 /* of sleeps: by a descriptor, not by time */
+    uint64_t handed_over, handed_in, handover_dropped; /* packets for others; of others for us; for others, lost */
     uint64_t cpu_ns;
 };
 void worker_counters(const struct worker *worker, struct worker_counters *counters);

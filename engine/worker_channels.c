@@ -7,6 +7,8 @@
 #include "machnet/machnet.h"
 #include "worker_internal.h"
 
+enum { CHANNELS_SPUN_ON = 64 }; /* by a worker that never sleeps; of more, the quiet ones call it when they want something */
+
 static bool set_grow(struct channel_set *set, uint32_t capacity)
 {
     struct channel **items = realloc(set->items, capacity * sizeof *items);
@@ -159,7 +161,11 @@ static void wake_due_channels(struct worker *worker, uint64_t now)
 static void let_sleep(struct worker *worker, struct channel *channel, uint64_t now)
 {
     struct channel_seat *seat = channel_seat(channel);
-    if (now - seat->last_work < worker->config.spin_ns || !channel_sleep(channel, now, &seat->deadline))
+    if (worker->config.poll == WORKER_POLL_SPIN && worker->active.count <= CHANNELS_SPUN_ON)
+        return;
+    if (seat->scheduled) /* it is about to get something, and may answer */
+        return;
+    if (now - seat->last_work < worker_patience_ns(worker) || !channel_sleep(channel, &seat->deadline))
         return;
     deactivate(worker, channel);
     merge_deadline(worker, seat->deadline);
@@ -189,20 +195,23 @@ uint32_t worker_poll_channels(struct worker *worker, uint64_t now)
 void worker_schedule(struct worker *worker, struct channel *channel)
 {
     struct channel_seat *seat = channel_seat(channel);
-    if (seat->scheduled || seat->broken != MACHNET_OK)
+    if (seat->broken != MACHNET_OK)
+        return;
+    seat->last_work = worker->now;
+    worker_activate(worker, channel); /* it may have gone to sleep since it was scheduled, for other news than this */
+    if (seat->scheduled)
         return;
     seat->scheduled = true;
-    seat->last_work = worker->now;
     worker->scheduled.items[worker->scheduled.count++] = channel;
-    worker_activate(worker, channel);
 }
 
 uint32_t worker_flush_channels(struct worker *worker)
 {
     uint32_t count = worker->scheduled.count;
+    worker->delivered = false;
     for (uint32_t i = 0; i < count; i++) {
         channel_seat(worker->scheduled.items[i])->scheduled = false;
-        channel_flush(worker->scheduled.items[i]);
+        worker->delivered |= channel_flush(worker->scheduled.items[i]);
     }
     worker->scheduled.count = 0;
     return count;

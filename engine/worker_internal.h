@@ -27,6 +27,9 @@ struct mailbox {
     int outbox_event;
 };
 
+/* Who makes the next thing happen, as far as we know: after a packet with messages, or a delivery. */
+enum awaited { AWAITED_NETWORK, AWAITED_APPLICATION, AWAITED_COUNT };
+
 /* Channels in no order. */
 struct channel_set {
     struct channel **items;
@@ -35,6 +38,7 @@ struct channel_set {
 
 struct worker {
     struct worker_config config;
+    uint32_t index, worker_count; /* of the engine's workers this is which */
     pthread_t thread;
     struct mailbox mailbox;
     int epoll;
@@ -53,9 +57,19 @@ struct worker {
     bool unreported;           /* a broken channel whose notice found no memory */
     bool shut_down;
 
-    uint64_t now;       /* of this turn */
-    uint64_t last_work; /* when a turn last found something */
-    uint64_t last_look; /* when the descriptors were last looked at */
+    uint64_t now;          /* of this turn */
+    bool flushed;          /* in this turn, to some application */
+    bool delivered;        /* the same: messages or events */
+    bool asked;            /* in this turn, by some application */
+    enum awaited awaited;  /* since `last_progress`, when messages last moved */
+    uint64_t last_progress;
+    bool patient[AWAITED_COUNT]; /* the last wait for this one was short: the next is worth polling for */
+    uint64_t last_look;    /* when the descriptors were last looked at */
+    uint64_t last_yield;   /* when others last could have the processor */
+    uint64_t shared_until; /* somebody else wants our processor, as far as we know */
+    uint64_t yield_every_ns; /* without work, while it is shared */
+    bool offered;            /* the processor, without work, and somebody took it */
+    uint64_t nap_ns;       /* the last nap since there was work, of a NIC without descriptors */
     struct worker_counters counters;
 };
 
@@ -102,6 +116,8 @@ uint32_t worker_transmit(struct worker *worker, uint64_t now);
 
 /* One bounded round of all there is to do. Returns how much it was. */
 uint32_t worker_turn(struct worker *worker, uint64_t now);
+/* Without work so long, a worker that may sleep and its channels do. */
+uint64_t worker_patience_ns(const struct worker *worker);
 /* The thread: turns until it is told to stop. */
 void *worker_main(void *worker);
 

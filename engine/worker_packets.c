@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Packets between the ports of a worker and its transport. */
+/* Packets between the ports of a worker, other workers, and its transport. */
 #include "machnet/machnet.h"
 #include "wire/wire.h"
 #include "worker_internal.h"
@@ -7,31 +7,88 @@
 enum {
     TRANSMIT_PER_TURN = 128,
     LOOP_BURSTS = 4, /* the loopback port is emptied in a turn: 4 * NIC_BURST >= TRANSMIT_PER_TURN */
+    HANDOVER_BURSTS = 4,
     NOTICES_PER_TURN = 16,
 };
 
-static bool is_flow_packet(const struct nic_packet *packet)
+/* enum wire_type, or none of them. */
+static unsigned type_of(const struct nic_packet *packet)
 {
-    return packet->length >= WIRE_PACKET_MIN && (packet->data[0] & 0xf) == WIRE_FLOW;
+    return packet->data[0] & 0xf;
 }
 
-/* True if the packet belongs to a flow of another worker. Other types carry no connection id of ours, or are rare:
- * the transport looks. */
-static bool misdirected(const struct worker *worker, const struct nic_packet *packet)
+/* ---- Whose packet it is ---- */
+
+/* Who listens where an INIT goes to; ourselves if nobody does, or if it cannot be read: the transport answers. */
+static uint32_t owner_of_init(const struct worker *worker, struct nic_packet *packet)
 {
-    return is_flow_packet(packet) && packet->data[8] >> 2 != worker->config.transport.worker;
+    struct wire_handshake init;
+    const size_t body = packet->length - WIRE_HEADER_BYTES - WIRE_TRAILER_BYTES;
+    if (packet->data[0] >> 4 != WIRE_VERSION ||
+        wire_handshake_decode(WIRE_INIT, packet->data + WIRE_HEADER_BYTES, body, &init) != WIRE_OK)
+        return worker->index;
+    struct endpoint wanted = packet->local;
+    wanted.port = init.destination_port;
+    int owner = directory_find(worker->config.directory, &wanted);
+    if (owner == DIRECTORY_NOBODY)
+        return worker->index;
+    /* It is answered from the owner's own UDP port: what belongs to the flow goes there from then on. */
+    packet->local.port = (uint16_t)(worker->config.paths->udp_port + owner);
+    return (uint32_t)owner;
 }
 
-static void receive_packet(struct worker *worker, struct nic_queue *port, const struct nic_packet *packet, uint64_t now)
+/* The worker that a packet belongs to. May change its local port. */
+static uint32_t owner_of(const struct worker *worker, struct nic_packet *packet)
 {
-    if (misdirected(worker, packet)) {
-        worker->counters.misdirected++;
-        return;
+    uint32_t owner = worker->index;
+    if (packet->length < WIRE_PACKET_MIN || packet->length > WIRE_PACKET_MAX)
+        return owner;
+    switch (type_of(packet)) {
+    case WIRE_INIT:
+        return owner_of_init(worker, packet);
+    case WIRE_ACCEPT:
+    case WIRE_REFUSE:
+    case WIRE_RETRY:
+    case WIRE_VERSIONS:
+    case WIRE_FLOW:
+        owner = packet->data[8] >> 2; /* of the dcid, which is ours */
+        break;
+    case WIRE_RESET:
+    case WIRE_PROBE:
+    case WIRE_PROBE_REPLY:
+        owner = (uint32_t)packet->local.port - worker->config.paths->udp_port;
+        break;
+    default:
+        break;
     }
+    return owner < worker->worker_count ? owner : worker->index;
+}
+
+static void hand_over(struct worker *worker, uint32_t owner, const struct nic_packet *packet)
+{
+    if (handover_put(worker->config.handover, worker->index, owner, packet))
+        worker->counters.handed_over++;
+    else
+        worker->counters.handover_dropped++;
+}
+
+/* ---- Reception ---- */
+
+static struct nic_queue *port_towards(const struct worker *worker, const struct endpoint *remote)
+{
+    return worker->ports[path_is_local(worker->config.paths, remote) ? PORT_LOOP : PORT_NIC];
+}
+
+/* A packet of ours. */
+static void receive_packet(struct worker *worker, const struct nic_packet *packet, uint64_t now)
+{
     struct transport_path path = {
         .local = packet->local, .remote = packet->remote, .max_udp_payload = WIRE_PAYLOAD_MIN_MTU};
-    if (!is_flow_packet(packet)) /* those belong to a flow that knows its path; asking takes time */
+    if (packet->length < WIRE_PACKET_MIN || type_of(packet) != WIRE_FLOW) {
+        /* Those belong to a flow that knows its path; asking takes time. */
+        struct nic_queue *port = port_towards(worker, &packet->remote);
         path.max_udp_payload = port->ops->max_payload(port, &packet->local, &packet->remote);
+    }
     transport_receive(worker->transport, &path, packet->data, packet->length, now);
 }
 
@@ -41,12 +98,33 @@ static uint32_t receive_from(struct worker *worker, struct nic_queue *port, uint
     uint32_t total = 0, count = NIC_BURST;
     while (bursts-- > 0 && count == NIC_BURST) {
         count = port->ops->receive(port, packets, NIC_BURST);
-        for (uint32_t i = 0; i < count; i++)
-            receive_packet(worker, port, &packets[i], now);
+        for (uint32_t i = 0; i < count; i++) {
+            uint32_t owner = worker->worker_count > 1 ? owner_of(worker, &packets[i]) : worker->index;
+            if (owner == worker->index)
+                receive_packet(worker, &packets[i], now);
+            else
+                hand_over(worker, owner, &packets[i]);
+        }
         if (count > 0)
             port->ops->receive_done(port, packets, count);
         total += count;
     }
+    return total;
+}
+
+/* What other workers have for us. */
+static uint32_t take_over(struct worker *worker, uint64_t now)
+{
+    struct nic_packet packets[NIC_BURST];
+    uint32_t total = 0, count = NIC_BURST;
+    for (uint32_t bursts = 0; bursts < HANDOVER_BURSTS && count == NIC_BURST; bursts++) {
+        count = handover_take(worker->config.handover, worker->index, packets, NIC_BURST);
+        for (uint32_t i = 0; i < count; i++)
+            receive_packet(worker, &packets[i], now);
+        handover_done(worker->config.handover, worker->index);
+        total += count;
+    }
+    worker->counters.handed_in += total;
     return total;
 }
 
@@ -68,8 +146,13 @@ static uint32_t take_notices(struct worker *worker, uint64_t now)
 
 uint32_t worker_receive(struct worker *worker, uint64_t now)
 {
-    return receive_from(worker, worker->ports[PORT_NIC], 1, now) +
-           receive_from(worker, worker->ports[PORT_LOOP], LOOP_BURSTS, now) + take_notices(worker, now);
+    uint32_t count = receive_from(worker, worker->ports[PORT_NIC], 1, now) +
+                     receive_from(worker, worker->ports[PORT_LOOP], LOOP_BURSTS, now) + take_notices(worker, now);
+    if (worker->worker_count > 1) {
+        handover_publish(worker->config.handover, worker->index);
+        count += take_over(worker, now);
+    }
+    return count;
 }
 
 /* ---- Transmission ---- */
@@ -138,9 +221,9 @@ int worker_path(struct worker *worker, const struct endpoint *local, const struc
                 struct transport_path *path)
 {
     const struct path_table *table = worker->config.paths;
-    if (path_choose(table, worker->config.transport.worker, local, remote, &path->local, &path->remote) != PATH_OK)
+    if (path_choose(table, worker->index, local, remote, &path->local, &path->remote) != PATH_OK)
         return MACHNET_EADDRNOTAVAIL;
-    struct nic_queue *port = worker->ports[path_is_local(table, remote) ? PORT_LOOP : PORT_NIC];
+    struct nic_queue *port = port_towards(worker, remote);
     path->max_udp_payload = port->ops->max_payload(port, &path->local, &path->remote);
     return MACHNET_OK;
 }

@@ -2,23 +2,26 @@
 # SPDX-License-Identifier: MIT
 #
 # Builds Machnet, starts two engines on this machine as if they were two hosts, says hello from one to the other, sends a large
-# file across and checks it.
+# file across and checks it. As root it does so once more over DPDK, and measures (quickstart_dpdk.bash).
 set -euo pipefail
 
 if [ $# -gt 0 ]; then
     echo "Usage: examples/quickstart.sh"
     echo "Installs the Debian packages that are missing, builds into build/quickstart, runs two engines on 127.0.0.2 and 127.0.0.3,"
     echo "sends a message and at least 100 MB from one to the other, checks them, and leaves nothing running."
+    echo "As root it installs DPDK too, does the same over DPDK between two network namespaces, and measures both."
     case $1 in -h | --help) exit 0 ;; *) exit 2 ;; esac
 fi
 
 cd "$(dirname "$0")/.."
 build=$PWD/build/quickstart
-mkdir -p "$build"
+mkdir -p "$build" && [ -w "$build" ] || { echo "quickstart: cannot write into $build; run this in a copy of the tree that is yours" >&2; exit 1; }
 say() { printf '\n== %s\n' "$*"; }
 
 say "1. Packages"
 tests/install-packages.sh build
+. examples/quickstart_dpdk.bash
+dpdk_packages
 
 say "2. Build (build/quickstart)"
 cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DMACHNET_TESTS=OFF >"$build/configure.log" 2>&1 || { cat "$build/configure.log"; exit 1; }
@@ -29,9 +32,14 @@ pids=()
 clean() {
     status=$?
     trap - EXIT INT TERM
+    delete_namespaces
     for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
     for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
-    [ "$status" -eq 0 ] || { echo "quickstart: failed; the engines said:" >&2; cat "$work"/*.log >&2 2>/dev/null || true; }
+    case $status in
+        0) ;;
+        130 | 143) printf '\nquickstart: interrupted\n' >&2 ;;
+        *) echo "quickstart: failed; the engines said:" >&2; cat "$work"/*.log >&2 2>/dev/null || true ;;
+    esac
     rm -rf "$work"
     exit "$status"
 }
@@ -42,7 +50,7 @@ trap 'exit 143' TERM
 # Starts an engine as one "host" and waits until it answers.
 engine() {
     local ip=$1 socket=$2
-    "$build/bin/machnetd" --ip "$ip" --socket "$socket" 2>"$socket.log" &
+    setsid "$build/bin/machnetd" --ip "$ip" --socket "$socket" 2>"$socket.log" & # Ctrl-C is for this script to handle
     pids+=($!)
     for _ in $(seq 100); do
         MACHNET_SOCKET=$socket "$build/bin/machnet" status >/dev/null 2>&1 && return
@@ -69,10 +77,11 @@ listening() {
 }
 
 say "4. Hello (examples/hello.c)"
-on_b timeout 20 "$build/bin/hello" listen 127.0.0.3:7000 &
+on_b timeout --foreground 20 "$build/bin/hello" listen 127.0.0.3:7000 &
 server=$!
+pids+=("$server")
 listening 7000
-on_a timeout 20 "$build/bin/hello" 127.0.0.3:7000
+on_a timeout --foreground 20 "$build/bin/hello" 127.0.0.3:7000
 wait "$server"
 
 say "5. A large file, from A to B, with machnet cat"
@@ -80,24 +89,35 @@ say "5. A large file, from A to B, with machnet cat"
 find /usr/bin /usr/lib -type f -readable -print0 2>/dev/null | LC_ALL=C sort -z | xargs -0 cat 2>/dev/null | head -c 200000000 >"$work/file" || true
 size=$(stat -c %s "$work/file")
 [ "$size" -ge 100000000 ] || { echo "quickstart: found only $size bytes of files to send" >&2; exit 1; }
-on_b timeout 120 "$build/bin/machnet" cat --listen 127.0.0.3:7001 >"$work/copy" &
+on_b timeout --foreground 120 "$build/bin/machnet" cat --listen 127.0.0.3:7001 >"$work/copy" &
 receiver=$!
+pids+=("$receiver")
 listening 7001
 start=$(date +%s%N)
-on_a timeout 120 "$build/bin/machnet" cat --progress 127.0.0.3:7001 <"$work/file"
+on_a timeout --foreground 120 "$build/bin/machnet" cat --progress 127.0.0.3:7001 <"$work/file" &
+sender=$!
+pids+=("$sender")
+while kill -0 "$sender" 2>/dev/null; do # the status while data flows, for below
+    on_a "$build/bin/machnet" status >"$work/status"
+    if grep -Eq '127\.0\.0\.3:7001 +open +[1-9]' "$work/status"; then break; fi
+done
+wait "$sender"
 end=$(date +%s%N)
 wait "$receiver"
 sent=$(sha256sum <"$work/file" | cut -d' ' -f1)
 received=$(sha256sum <"$work/copy" | cut -d' ' -f1)
 [ "$sent" = "$received" ] || { echo "quickstart: the copy differs from the file" >&2; exit 1; }
 
-say "6. What the engine of host A saw"
-on_a "$build/bin/machnet" status
+say "6. machnet status on host A, while the file was on its way"
+cat "$work/status"
 
 say "Result"
 awk -v size="$size" -v ns="$((end - start))" -v hash="$sent" 'BEGIN {
     printf "%-14s %d bytes in %.2f s, %.2f GB/s\n", "sent", size, ns / 1e9, size / ns
     printf "%-14s %s (both sides)\n", "SHA-256", hash }'
+
+dpdk_half
+
 cat <<END
 
 Next: read examples/hello.c (it is short), and README.md for how to run an engine on each of two machines:

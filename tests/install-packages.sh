@@ -12,7 +12,8 @@ Installs the Debian packages of each GROUP that are missing; says nothing when t
 Needs root or sudo only if something is missing.
 
   build   what the programs and the library are compiled with
-  test    build, and what tests/run.sh uses
+  dpdk    build, and DPDK for --nic dpdk (about 200 packages, 100 MB)
+  test    dpdk, and what tests/run.sh uses
 
   --list  print the packages, one a line, and install nothing
 END
@@ -20,7 +21,8 @@ END
 
 build_packages=(gcc libc6-dev binutils cmake ninja-build pkg-config
     libevent-dev libjansson-dev libxxhash-dev uthash-dev)
-test_packages=("${build_packages[@]}" libcriterion-dev clang spin python3 python3-cffi golang-go
+dpdk_packages=("${build_packages[@]}" libdpdk-dev)
+test_packages=("${dpdk_packages[@]}" libcriterion-dev clang spin python3 python3-cffi golang-go
     mandoc socat iproute2 procps)
 
 # clang's sanitizers and libFuzzer are in a package named after clang's version.
@@ -45,11 +47,12 @@ for argument in "$@"; do
     case $argument in
         --list) list_only=true ;;
         build) packages+=("${build_packages[@]}") ;;
+        dpdk) packages+=("${dpdk_packages[@]}") ;;
         test)
             mapfile -t runtime < <(clang_runtime)
             packages+=("${test_packages[@]}" "${runtime[@]}") ;;
         -h | --help) usage; exit 0 ;;
-        *) echo "install-packages.sh: unknown group '$argument'; there are build and test" >&2; exit 2 ;;
+        *) echo "install-packages.sh: unknown group '$argument'; there are build, dpdk and test" >&2; exit 2 ;;
     esac
 done
 if [ ${#packages[@]} -eq 0 ]; then

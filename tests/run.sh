@@ -68,16 +68,37 @@ complain() {
     failed=$((failed + 1))
 }
 
+# Prints "status<tab>name<tab>why it was skipped" for each test of a JUnit file.
+list_results() {
+    awk -v OFS='\t' '
+        function done() { if (name != "") print status, name, reason; name = "" }
+        match($0, /<testcase name="[^"]*"/) {
+            done()
+            name = substr($0, RSTART + 16, RLENGTH - 17)
+            match($0, / status="[a-z]*"/)
+            status = substr($0, RSTART + 9, RLENGTH - 10)
+            reason = ""
+        }
+        name != "" && reason == "" && sub(/.*skipped: /, "") { sub(/<.*/, ""); reason = $0 }
+        END { done() }' "$1"
+}
+
 # Adds one preset's results, read from ctest's JUnit file.
 count_results() {
-    local preset=$1 results=$2 status name listed=0
-    while IFS=$'\t' read -r status name; do
+    local preset=$1 results=$2 status name reason listed=0 counted=0
+    while IFS=$'\t' read -r status name reason; do
+        counted=$((counted + 1))
         case $status in
             run) passed=$((passed + 1)) ;;
-            notrun | disabled) skipped=$((skipped + 1)); skips+=("$preset $name") ;;
+            notrun | disabled) skipped=$((skipped + 1)); skips+=("$preset $name${reason:+: $reason}") ;;
             *) complain "$preset $name"; listed=$((listed + 1)) ;;
         esac
-    done < <(sed -n 's/.*<testcase name="\([^"]*\)".* status="\([a-z]*\)".*/\2\t\1/p' "$results")
+    done < <(list_results "$results")
+    # A filter may leave a preset without tests; nothing else may.
+    if [ "$counted" -eq 0 ] && [ ${#filter[@]} -eq 0 ]; then
+        complain "$preset: no tests; if build/$preset was configured for something else, remove it"
+        listed=1
+    fi
     return "$((listed > 0))"
 }
 

@@ -325,6 +325,11 @@ uint64_t mn_arena_used_bytes(const struct mn_arena *arena)
     return arena->used_bytes;
 }
 
+uint64_t mn_arena_free_bytes(const struct mn_arena *arena)
+{
+    return (uint64_t)arena->free_count * MN_BLOCK;
+}
+
 uint64_t mn_arena_largest_region(const struct mn_arena *arena)
 {
     return (uint64_t)arena->largest_blocks * MN_BLOCK;

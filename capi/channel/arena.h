@@ -41,6 +41,7 @@ bool mn_arena_release(struct mn_arena *arena, uint16_t region, uint64_t offset);
 
 uint64_t mn_arena_bytes(const struct mn_arena *arena);         /* of all regions */
 uint64_t mn_arena_used_bytes(const struct mn_arena *arena);    /* occupied by extents */
+uint64_t mn_arena_free_bytes(const struct mn_arena *arena);    /* of free blocks */
 uint64_t mn_arena_largest_region(const struct mn_arena *arena);
 /* True if an extent of `length` could be allocated were the arena empty. */
 bool mn_arena_could_fit(const struct mn_arena *arena, uint32_t length);

@@ -2,7 +2,6 @@
 #include "channel/control.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -13,7 +12,7 @@ static_assert(sizeof(struct mn_control_attach_offer) <= MN_CONTROL_BYTES_MAX,
 /* The end (exclusive) of a fixed-size string in a message. */
 #define STRING_END(type, member) (offsetof(type, member) + sizeof(((type *)0)->member))
 
-/* Size and strings of each type of message. A type that is not here (the reserved ones) is refused. */
+/* Size and strings of each type of message that is known. */
 static const struct {
     uint16_t bytes;
     uint16_t string_ends[2]; /* 0: none */
@@ -50,6 +49,7 @@ static const struct {
     [MN_CONTROL_STATUS] = PLAIN,
     [MN_CONTROL_STATUS_REPLY] = PLAIN,
     [MN_CONTROL_CLOSING] = PLAIN,
+    [MN_CONTROL_STATUS_TEXT] = KIND(struct mn_control_header, 0),
 };
 
 /* Descriptors that do not fit are never installed in the receiver; MSG_CTRUNC tells of them. */
@@ -58,9 +58,21 @@ union ancillary {
     char bytes[CMSG_SPACE(MN_CONTROL_FDS_MAX * sizeof(int))];
 };
 
+/* Room for the sender's identity, which comes first where SO_PASSCRED asks for it, and for no descriptor. */
+union identity {
+    struct cmsghdr align;
+    char bytes[CMSG_SPACE(sizeof(struct ucred))];
+};
+
 uint16_t mn_control_bytes(uint16_t type)
 {
     return type < sizeof(kinds) / sizeof(kinds[0]) ? kinds[type].bytes : 0;
+}
+
+uint16_t mn_control_common(uint16_t min, uint16_t max, uint16_t own_min, uint16_t own_max)
+{
+    uint16_t highest = max < own_max ? max : own_max;
+    return highest >= min && highest >= own_min ? highest : 0;
 }
 
 void mn_control_prepare(struct mn_control_header *header, uint16_t type, uint32_t request, int32_t status)
@@ -128,13 +140,19 @@ static bool message_is_sound(const void *buffer, size_t length)
     if (length < sizeof(header))
         return false;
     memcpy(&header, buffer, sizeof(header));
-    return header.magic == MN_CONTROL_MAGIC && header.length == length && mn_control_bytes(header.type) == length;
+    if (header.magic != MN_CONTROL_MAGIC || header.length != length)
+        return false;
+    if ((header.type & MN_CONTROL_IGNORABLE) != 0)
+        return true;
+    return mn_control_bytes(header.type) != 0 && mn_control_bytes(header.type) <= length;
 }
 
 static void terminate_strings(void *buffer)
 {
     struct mn_control_header header;
     memcpy(&header, buffer, sizeof(header));
+    if (mn_control_bytes(header.type) == 0)
+        return;
     for (int i = 0; i < 2; i++) {
         uint16_t end = kinds[header.type].string_ends[i];
         if (end != 0)
@@ -142,7 +160,54 @@ static void terminate_strings(void *buffer)
     }
 }
 
-int mn_control_receive(int socket, void *buffer, int *fds, uint32_t fd_max, uint32_t *fd_count, int flags)
+enum peeked { PEEKED_END, PEEKED_MESSAGE, PEEKED_DESCRIPTORS };
+
+/* Looks at what is next and leaves it there. Descriptors that there is no room for are otherwise closed while receiving, but not by a look: they
+ * are still in the queue. PEEKED_END, which only a socket with SO_PASSCRED can tell, or -errno. */
+static int peek(int socket, int flags)
+{
+    union identity identity;
+    struct msghdr packet = {.msg_controllen = 0};
+    int with_identity = 0;
+    socklen_t bytes = sizeof with_identity;
+    /* Room that no identity takes would be taken by descriptors. */
+    if (getsockopt(socket, SOL_SOCKET, SO_PASSCRED, &with_identity, &bytes) == 0 && with_identity) {
+        packet.msg_control = identity.bytes;
+        packet.msg_controllen = sizeof identity.bytes;
+    }
+    if (recvmsg(socket, &packet, MSG_PEEK | flags) < 0)
+        return -errno;
+    if ((packet.msg_flags & MSG_CTRUNC) != 0)
+        return PEEKED_DESCRIPTORS;
+    return packet.msg_controllen > 0 ? PEEKED_MESSAGE : PEEKED_END;
+}
+
+bool mn_control_drain(int socket)
+{
+    uint8_t byte;
+    int next;
+    (void)shutdown(socket, SHUT_RD);
+    while ((next = peek(socket, MSG_DONTWAIT)) == PEEKED_MESSAGE) {
+        if (recv(socket, &byte, 1, MSG_DONTWAIT) < 0)
+            break;
+    }
+    return next != PEEKED_DESCRIPTORS;
+}
+
+static int receive_plain(int socket, void *buffer, int flags)
+{
+    int next = peek(socket, flags);
+    if (next < 0)
+        return next;
+    if (next == PEEKED_DESCRIPTORS)
+        return -EPROTO;
+    ssize_t length = recv(socket, buffer, MN_CONTROL_BYTES_MAX, flags | MSG_TRUNC);
+    if (length <= 0)
+        return length < 0 ? -errno : 0;
+    return length <= MN_CONTROL_BYTES_MAX && message_is_sound(buffer, (size_t)length) ? (int)length : -EPROTO;
+}
+
+static int receive_with_fds(int socket, void *buffer, int *fds, uint32_t fd_max, uint32_t *fd_count, int flags)
 {
     struct iovec span = {.iov_base = buffer, .iov_len = MN_CONTROL_BYTES_MAX};
     union ancillary ancillary = {0};
@@ -152,18 +217,28 @@ int mn_control_receive(int socket, void *buffer, int *fds, uint32_t fd_max, uint
         .msg_control = ancillary.bytes,
         .msg_controllen = sizeof(ancillary.bytes),
     };
-    *fd_count = 0;
     ssize_t length = recvmsg(socket, &packet, MSG_CMSG_CLOEXEC | flags);
     if (length < 0)
         return -errno;
     uint32_t came = take_fds(&packet, fds, fd_max);
     bool cut_off = (packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
+    /* With room left for them, descriptors stay away only if this process may not have more. */
+    bool no_descriptors = (packet.msg_flags & MSG_CTRUNC) != 0 && came < MN_CONTROL_FDS_MAX;
     if (came > fd_max || cut_off || !message_is_sound(buffer, (size_t)length)) {
         for (uint32_t i = 0; i < came && i < fd_max; i++)
             close(fds[i]);
-        return length == 0 ? 0 : -EPROTO;
+        return length == 0 ? 0 : no_descriptors ? -EMFILE : -EPROTO;
     }
-    terminate_strings(buffer);
     *fd_count = came;
     return (int)length;
+}
+
+int mn_control_receive(int socket, void *buffer, int *fds, uint32_t fd_max, uint32_t *fd_count, int flags)
+{
+    *fd_count = 0;
+    int length = fd_max == 0 ? receive_plain(socket, buffer, flags)
+                             : receive_with_fds(socket, buffer, fds, fd_max, fd_count, flags);
+    if (length > 0)
+        terminate_strings(buffer);
+    return length;
 }

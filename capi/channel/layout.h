@@ -18,7 +18,7 @@
 #define MN_LAYOUT_MAGIC UINT32_C(0x48434e4d) /* "MNCH" in memory */
 
 enum {
-    MN_LAYOUT_VERSION = 1,
+    MN_LAYOUT_VERSION = 2,
     MN_LINE = 64,
     MN_HEADER_BYTES = 4096,
     MN_REGIONS_MAX = 64,
@@ -50,15 +50,18 @@ enum {
     MN_WAKE_COMPLETIONS = 2,  /* client: ... completions */
     MN_WAKE_SUBMISSIONS = 1,  /* engine: wake me when there are submissions */
     MN_WAKE_RELEASES = 2,     /* engine: ... releases */
+    MN_WAKE_ROOM = 4,         /* client: ... room in submissions, which I found full; engine: ... in deliveries */
 };
 
 /*
  * Waking, both ways: the producer publishes, runs a seq_cst fence, and reads the other's *_sleeping; if it has the ring's bit, it signals the
- * descriptor (engine -> client: it first clears the bits it saw, by an atomic exchange, then writes one byte to the pipe; client -> engine:
+ * descriptor (engine -> client: it first clears the bits it saw, by an atomic exchange, then sends one byte (wakeup.h); client -> engine:
  * adds 1 to the eventfd). The sleeper sets its bits, runs a seq_cst fence, looks at the rings once more, and only then sleeps; it clears
  * its bits when it is awake.
- * Only what is published in a ring is signalled, not that a full ring has room again: a producer that waits for room looks again by itself
- * (the engine for deliveries, by a timer) or is called by what follows from it (the client for submissions, by completions).
+ * So it is with a full ring, too: its consumer, once it has published what it took, is to the waiting producer what a producer is to a waiting
+ * consumer, and MN_WAKE_ROOM is the bit. It is set only by who found the ring full and has something to put there: nobody else causes a signal.
+ * (Completions and releases are as large as can be in flight, so they are never full.)
+ * A bit is a wish that the other side may have made up or may ignore: it causes at most a needless signal, and a needless look at the rings.
  */
 struct mn_header {
     /* Written by the engine before the client sees it, then constant. The client copies it once. */
@@ -70,13 +73,13 @@ struct mn_header {
     struct mn_ring_place rings[MN_RING_COUNT];
     uint8_t pad0[128 - 24 - MN_RING_COUNT * sizeof(struct mn_ring_place)];
     /* Written by the engine (and by nobody else). */
-    _Atomic uint32_t engine_sleeping;    /* MN_WAKE_SUBMISSIONS | MN_WAKE_RELEASES */
+    _Atomic uint32_t engine_sleeping;    /* MN_WAKE_SUBMISSIONS | MN_WAKE_RELEASES | MN_WAKE_ROOM */
     uint8_t pad1[124];
     _Atomic uint32_t closed;             /* 0, or the status (negated, > 0) with which the engine closed this channel */
     _Atomic uint32_t control_sequence;   /* counts control messages that the engine sent unasked */
     uint8_t pad2[120];
     /* Written by the client; the engine clears bits it has seen. */
-    _Atomic uint32_t client_sleeping;    /* MN_WAKE_DELIVERIES | MN_WAKE_COMPLETIONS */
+    _Atomic uint32_t client_sleeping;    /* MN_WAKE_DELIVERIES | MN_WAKE_COMPLETIONS | MN_WAKE_ROOM */
     uint8_t pad3[124];
     uint8_t pad4[MN_HEADER_BYTES - 512];
 };

@@ -31,7 +31,12 @@ static int open_memfd(const char *name)
     return fd;
 }
 
-/* Gives each page memory and a place in the page table, whatever the other side writes there meanwhile. 0, or -errno. */
+enum {
+    SEALS_SIZE = F_SEAL_SHRINK | F_SEAL_GROW,
+    SEALS_PAGES = F_SEAL_FUTURE_WRITE | F_SEAL_SEAL,
+};
+
+/* Gives each page a place in the page table, whatever the other side writes there meanwhile. 0, or -errno. */
 static int populate(void *base, uint64_t bytes)
 {
     int result;
@@ -48,33 +53,16 @@ static int populate(void *base, uint64_t bytes)
     return 0;
 }
 
-static int reserve(int fd, uint64_t bytes)
+/* Gives `fd` its size for good, and maps it. 0, or -errno. */
+static int shape_memfd(int fd, uint64_t bytes, void **base)
 {
-    int result;
-    do
-        result = fallocate(fd, 0, 0, (off_t)bytes);
-    while (result < 0 && errno == EINTR);
-    return result < 0 ? -errno : 0;
-}
-
-/* Gives `fd` its size for good and its memory, and maps it. 0, or -errno. */
-static int fill_memfd(int fd, uint64_t bytes, void **base)
-{
-    if (ftruncate(fd, (off_t)bytes) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0)
+    if (ftruncate(fd, (off_t)bytes) < 0 || fcntl(fd, F_ADD_SEALS, SEALS_SIZE) < 0)
         return -errno;
-    int error = reserve(fd, bytes);
-    if (error != 0)
-        return error;
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED)
         return -errno;
     /* Applications' data has no place in the engine's core file; a kernel that cannot leave it out is no reason to fail. */
     (void)madvise(memory, bytes, MADV_DONTDUMP);
-    error = populate(memory, bytes);
-    if (error != 0) {
-        munmap(memory, bytes);
-        return error;
-    }
     *base = memory;
     return 0;
 }
@@ -86,7 +74,7 @@ int mn_region_create(const char *name, uint64_t bytes, int *fd, void **base)
     int memfd = open_memfd(name);
     if (memfd < 0)
         return -errno;
-    int error = fill_memfd(memfd, bytes, base);
+    int error = shape_memfd(memfd, bytes, base);
     if (error != 0) {
         close(memfd);
         return error;
@@ -95,21 +83,13 @@ int mn_region_create(const char *name, uint64_t bytes, int *fd, void **base)
     return 0;
 }
 
-int mn_region_seal(int fd, void *base, uint64_t bytes)
+static int reserve(int fd, uint64_t bytes)
 {
-    if (fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0)
-        return -errno;
-    /* Before the seals the client could punch holes: fill them. From here on none can come. */
-    int error = reserve(fd, bytes);
-    if (error == 0)
-        error = populate(base, bytes);
-    if (error != 0)
-        return error;
-    struct stat status;
-    if (fstat(fd, &status) < 0)
-        return -errno;
-    bool whole = (uint64_t)status.st_size == bytes && (uint64_t)status.st_blocks * 512 >= bytes;
-    return whole ? 0 : -EFAULT;
+    int result;
+    do
+        result = fallocate(fd, 0, 0, (off_t)bytes);
+    while (result < 0 && errno == EINTR);
+    return result < 0 ? -errno : 0;
 }
 
 int mn_region_map(int fd, uint64_t bytes, bool writable, void **base)
@@ -122,11 +102,39 @@ int mn_region_map(int fd, uint64_t bytes, bool writable, void **base)
         return -errno;
     if ((seals & F_SEAL_SHRINK) == 0 || (uint64_t)status.st_size != bytes)
         return -EINVAL;
+    int error = reserve(fd, bytes);
+    if (error != 0)
+        return error;
     int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
     void *memory = mmap(NULL, bytes, protection, MAP_SHARED | MAP_POPULATE, fd, 0);
     if (memory == MAP_FAILED)
         return -errno;
+    if (fcntl(fd, F_ADD_SEALS, SEALS_PAGES) < 0) {
+        error = -errno;
+        munmap(memory, bytes);
+        return error;
+    }
     *base = memory;
+    return 0;
+}
+
+int mn_region_check(int fd, void *base, uint64_t bytes)
+{
+    const int seals = fcntl(fd, F_GET_SEALS);
+    struct stat status;
+    if (seals < 0 || fstat(fd, &status) < 0)
+        return -errno;
+    if ((seals & (SEALS_SIZE | SEALS_PAGES)) != (SEALS_SIZE | SEALS_PAGES))
+        return -EPERM;
+    /* Under these seals no page can go away any more: what is whole now stays whole. */
+    if ((uint64_t)status.st_size != bytes || (uint64_t)status.st_blocks * 512 < bytes)
+        return -EFAULT;
+    int error = populate(base, bytes);
+    if (error != 0)
+        return error;
+    /* Nobody, in whose cgroup they count least of all, shall have them swapped out under a worker; without the right to it that is
+     * left to the machine having no need to. */
+    (void)mlock(base, bytes);
     return 0;
 }
 

@@ -1,13 +1,27 @@
 /* SPDX-License-Identifier: MIT */
+#include "client/address.h"
+
 #include <arpa/inet.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <machnet/machnet.h>
-
 static const uint8_t ipv4_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+bool mn_address_is_sound(const machnet_address *address)
+{
+    return address->reserved16 == 0 && address->reserved32 == 0 && address->reserved64 == 0;
+}
+
+bool mn_address_is_any(const machnet_address *address)
+{
+    static const uint8_t any[16];
+    const uint8_t *ipv4 = address->ip + sizeof ipv4_prefix;
+
+    return memcmp(address->ip, any, sizeof any) == 0 ||
+           (memcmp(address->ip, ipv4_prefix, sizeof ipv4_prefix) == 0 && memcmp(ipv4, any, 4) == 0);
+}
 
 /* Decimal digits only, 0 .. 65535, no sign, at most five digits. */
 static bool parse_port(const char *text, uint16_t *port)
@@ -55,9 +69,7 @@ int32_t machnet_address_parse(const char *text, machnet_address *address)
                       : !parse_ip(text, length, AF_INET, parsed.ip))
             return MACHNET_EINVAL;
     }
-    static const uint8_t any_ipv4[4];
-    if (memcmp(parsed.ip, ipv4_prefix, sizeof ipv4_prefix) == 0 &&
-        memcmp(parsed.ip + sizeof ipv4_prefix, any_ipv4, sizeof any_ipv4) == 0)
+    if (mn_address_is_any(&parsed))
         memset(parsed.ip, 0, sizeof parsed.ip);
     *address = parsed;
     return MACHNET_OK;
@@ -65,13 +77,12 @@ int32_t machnet_address_parse(const char *text, machnet_address *address)
 
 int32_t machnet_address_format(const machnet_address *address, char *text, uint64_t capacity)
 {
-    static const uint8_t any[16];
     char ip[INET6_ADDRSTRLEN], whole[MACHNET_ADDRESS_TEXT_MAX];
     int length;
 
-    if (!address || !text)
+    if (!address || !text || !mn_address_is_sound(address))
         return MACHNET_EINVAL;
-    if (memcmp(address->ip, any, sizeof any) == 0) {
+    if (mn_address_is_any(address)) {
         length = snprintf(whole, sizeof whole, ":%u", address->port);
     } else if (memcmp(address->ip, ipv4_prefix, sizeof ipv4_prefix) == 0) {
         inet_ntop(AF_INET, address->ip + sizeof ipv4_prefix, ip, sizeof ip);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Attaching: the engine's offer is mapped, checked and bound; region 0 holds the rings, 1 is of kind SEND, 2 of kind RECEIVE. */
+/* Attaching: the engine's offer is mapped, checked and bound; region 0 holds the rings, 1 is of kind SEND, 2 of kind RECEIVE. The engine writes
+ * nothing before it knows that we have filled and sealed what it works on, so the rings are looked at last. */
 #include "client/client.h"
 
 #include <errno.h>
@@ -15,7 +16,12 @@
 #include "client/connection.h"
 #include "client/error.h"
 
-enum { OFFER_PIPE = 3, OFFER_EVENT = 4, OFFER_FDS = 5 };
+enum { FIRST_REGIONS = 3 };
+
+/* The descriptors of an offer, each in its place; -1: there is none (any more). */
+struct offered {
+    int regions[FIRST_REGIONS], wakeup, event;
+};
 
 static const char tried[] = "Cannot open the channel";
 
@@ -35,8 +41,47 @@ static int32_t fail_offer(machnet_error *error)
                    tried, machnet_version_string());
 }
 
+/* Where a descriptor of this kind belongs; NULL: it is of no use to us. */
+static int *place_of(struct offered *offered, uint8_t kind, unsigned *regions)
+{
+    switch (kind) {
+    case MN_DESCRIPTOR_REGION:
+        return *regions < FIRST_REGIONS ? &offered->regions[(*regions)++] : NULL;
+    case MN_DESCRIPTOR_WAKEUP:
+        return &offered->wakeup;
+    case MN_DESCRIPTOR_EVENT:
+        return &offered->event;
+    default:
+        return NULL;
+    }
+}
+
+/* Puts the descriptors in their places and closes those that have none. False: one that we need is missing. */
+static bool sort_descriptors(struct offered *offered, const struct mn_control_attach_offer *offer, int *fds,
+                             uint32_t fd_count)
+{
+    unsigned regions = 0;
+
+    for (uint32_t i = 0; i < fd_count; i++) {
+        int *place = i < offer->descriptor_count ? place_of(offered, offer->descriptors[i], &regions) : NULL;
+        if (place == NULL || *place >= 0)
+            continue;
+        *place = fds[i];
+        fds[i] = -1;
+    }
+    mn_close_fds(fds, fd_count);
+    return offer->descriptor_count == fd_count && regions == FIRST_REGIONS && offered->wakeup >= 0 && offered->event >= 0;
+}
+
+static void close_offered(struct offered *offered)
+{
+    mn_close_fds(offered->regions, FIRST_REGIONS);
+    mn_close_fds(&offered->wakeup, 1);
+    mn_close_fds(&offered->event, 1);
+}
+
 static int32_t ask_offer(struct machnet_channel *channel, const machnet_options *options,
-                         struct mn_control_attach_offer *offer, int fds[OFFER_FDS], machnet_error *error)
+                         struct mn_control_attach_offer *offer, struct offered *offered, machnet_error *error)
 {
     const struct machnet_options *chosen = mn_options_or_default(options);
     struct mn_control_attach question = {
@@ -44,18 +89,20 @@ static int32_t ask_offer(struct machnet_channel *channel, const machnet_options 
         .receive_bytes_max = chosen->receive_bytes,
     };
     union mn_control_message answer;
+    int fds[MN_CONTROL_FDS_MAX];
     uint32_t fd_count;
 
     mn_control_prepare(&question.header, MN_CONTROL_ATTACH, 2, MACHNET_OK);
     snprintf(question.name, sizeof question.name, "%s",
              chosen->name[0] != '\0' ? chosen->name : program_invocation_short_name);
     int32_t status = mn_connection_ask(channel->control.socket, &question.header, MN_CONTROL_ATTACH_OFFER, tried,
-                                       &answer, fds, OFFER_FDS, &fd_count, error);
+                                       &answer, fds, MN_CONTROL_FDS_MAX, &fd_count, error);
     if (status < 0)
         return status;
+    bool complete = sort_descriptors(offered, &answer.offer, fds, fd_count);
     if (answer.header.status < 0)
         return mn_fail(error, answer.header.status, 0, "%s: %s", tried, answer.offer.message);
-    if (fd_count != OFFER_FDS)
+    if (!complete)
         return fail_offer(error);
     *offer = answer.offer;
     return MACHNET_OK;
@@ -64,9 +111,9 @@ static int32_t ask_offer(struct machnet_channel *channel, const machnet_options 
 static int32_t map_regions(struct machnet_channel *channel, const struct mn_control_attach_offer *offer, const int *fds,
                            machnet_error *error)
 {
-    static const uint16_t kinds[3] = {MN_REGION_RINGS, MN_REGION_SEND, MN_REGION_RECEIVE};
+    static const uint16_t kinds[FIRST_REGIONS] = {MN_REGION_RINGS, MN_REGION_SEND, MN_REGION_RECEIVE};
 
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < FIRST_REGIONS; i++) {
         void *base;
         int failure = mn_region_map(fds[i], offer->region_bytes[i], kinds[i] != MN_REGION_RECEIVE, &base);
         if (failure == -EINVAL)
@@ -131,7 +178,7 @@ static int32_t make_descriptors(struct machnet_channel *channel, machnet_error *
     channel->notice.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     channel->wake.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (channel->epoll < 0 || channel->notice.fd < 0 || channel->wake.fd < 0 ||
-        fcntl(channel->pipe, F_SETFL, O_NONBLOCK) < 0 || watch(channel->epoll, channel->pipe) < 0 ||
+        fcntl(channel->signal_fd, F_SETFL, O_NONBLOCK) < 0 || watch(channel->epoll, channel->signal_fd) < 0 ||
         watch(channel->epoll, channel->control.socket) < 0 || watch(channel->epoll, channel->notice.fd) < 0 ||
         watch(channel->epoll, channel->wake.fd) < 0)
         return fail_memory(error, errno);
@@ -155,25 +202,26 @@ static int32_t say_mapped(struct machnet_channel *channel, machnet_error *error)
 int32_t mn_attach(struct machnet_channel *channel, const machnet_options *options, machnet_error *error)
 {
     struct mn_control_attach_offer offer = {.max_flows = 0};
-    int fds[OFFER_FDS] = {-1, -1, -1, -1, -1};
+    struct offered offered = {{-1, -1, -1}, -1, -1};
 
-    int32_t status = ask_offer(channel, options, &offer, fds, error);
+    int32_t status = ask_offer(channel, options, &offer, &offered, error);
     if (status == MACHNET_OK)
-        status = map_regions(channel, &offer, fds, error);
+        status = map_regions(channel, &offer, offered.regions, error);
     if (status == MACHNET_OK) {
-        channel->pipe = fds[OFFER_PIPE];
-        channel->engine_event = fds[OFFER_EVENT];
-        fds[OFFER_PIPE] = fds[OFFER_EVENT] = -1;
+        channel->signal_fd = offered.wakeup;
+        channel->engine_event = offered.event;
+        offered.wakeup = offered.event = -1;
     }
-    mn_close_fds(fds, OFFER_FDS);
+    close_offered(&offered);
+    if (status == MACHNET_OK)
+        status = say_mapped(channel, error);
     if (status == MACHNET_OK)
         status = bind_rings(channel, error);
     if (status == MACHNET_OK)
         status = make_tables(channel, offer.max_flows, error);
     if (status == MACHNET_OK)
         status = make_descriptors(channel, error);
-    if (status == MACHNET_OK)
-        status = say_mapped(channel, error);
+    channel->poll = (uint32_t)mn_options_or_default(options)->poll;
     channel->spin_ns = mn_options_or_default(options)->spin_ns;
     atomic_store_explicit(&channel->control.request, 16, memory_order_relaxed);
     return status;
@@ -181,7 +229,7 @@ int32_t mn_attach(struct machnet_channel *channel, const machnet_options *option
 
 void mn_detach(struct machnet_channel *channel)
 {
-    int *const fds[] = {&channel->control.socket, &channel->epoll,     &channel->pipe,
+    int *const fds[] = {&channel->control.socket, &channel->epoll,     &channel->signal_fd,
                         &channel->engine_event,   &channel->notice.fd, &channel->wake.fd};
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
         mn_close_fds(fds[i], 1);
@@ -191,4 +239,5 @@ void mn_detach(struct machnet_channel *channel)
     free(channel->send.slots);
     free(channel->receive.messages);
     mn_flows_fini(&channel->flows);
+    mn_listeners_fini(&channel->listeners);
 }

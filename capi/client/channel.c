@@ -13,7 +13,7 @@
 static void channel_in_child(struct mn_handle *handle)
 {
     struct machnet_channel *channel = (struct machnet_channel *)handle; /* its first member */
-    int *const fds[] = {&channel->control.socket, &channel->epoll,     &channel->pipe,
+    int *const fds[] = {&channel->control.socket, &channel->epoll,     &channel->signal_fd,
                         &channel->engine_event,   &channel->notice.fd, &channel->wake.fd};
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
         mn_close_fds(fds[i], 1);
@@ -98,17 +98,21 @@ int32_t machnet_channel_open(machnet_context *context, const machnet_options *op
         return mn_fail(error, MACHNET_EFORKED, 0,
                        "Cannot open the channel: the context belongs to the parent of this process. "
                        "Open one here.");
+    int32_t status = mn_options_check(options, MN_FOR_CHANNEL, "Cannot open the channel", error);
+    if (status < 0)
+        return status;
     struct machnet_channel *made = aligned_alloc(alignof(struct machnet_channel), sizeof *made);
     if (made == NULL)
         return mn_fail(error, MACHNET_ENOMEM, ENOMEM,
                        "Cannot open the channel: memory is short. Free some, then try again.");
     __builtin_memset(made, 0, sizeof *made);
-    made->control.socket = made->epoll = made->pipe = made->engine_event = made->notice.fd = made->wake.fd = -1;
+    made->control.socket = made->epoll = made->signal_fd = made->engine_event = made->notice.fd = made->wake.fd = -1;
     made->shared.references = made->shared.holds = 1;
     pthread_mutex_init(&made->control.lock, NULL);
+    pthread_mutex_init(&made->listeners.lock, NULL);
     pthread_mutex_init(&made->release.lock, NULL);
     atomic_flag_clear(&made->complete.busy);
-    int32_t status = open_channel(context, options, made, error);
+    status = open_channel(context, options, made, error);
     if (status < 0) {
         mn_detach(made);
         free(made);

@@ -113,9 +113,12 @@ struct mn_receiver { /* receive side */
     struct mn_flow *ready_first, *ready_last;
     struct mn_flow *event_first, *event_last;
     bool pumped;   /* deliveries were taken since the engine was last looked at */
+    bool ended;    /* a flow has ended since a wait for messages last returned one */
     bool listens;  /* the application takes events */
     bool news;     /* something went into a private queue since the descriptor last said so */
     uint32_t idle; /* calls in vain */
+    int64_t last_yield_ns;   /* when others last could have the processor */
+    int64_t shared_until_ns; /* somebody else wants our processor, as far as we know: the engine, perhaps */
 #define X(name, place) _Atomic uint64_t name;
     MN_RECEIVE_COUNTERS(X)
 #undef X
@@ -136,12 +139,15 @@ struct mn_shared {                      /* any thread */
     _Atomic bool woken;                 /* machnet_channel_wake, for the next wait */
     _Atomic bool space_freed;           /* since the receive side last looked at the waiters */
     _Atomic uint32_t space_ready;       /* flows in MN_SPACE_READY */
+    _Atomic uint64_t full_at;           /* a waiter found submissions full: MN_FULL | the engine's index then; else 0 */
     _Atomic(struct mn_flow *) waiters;  /* flows that wait for send space; the receive side takes them */
     _Atomic(struct mn_flow *) purges;   /* flows that were closed; the receive side takes them */
     _Atomic(struct mn_slot *) returned; /* slots whose extent is free; the send side takes them */
     _Atomic uint64_t regions_ready;     /* bit per send region that the send side has still to add */
     _Atomic uint64_t borrowed, wakeups; /* counters */
 };
+
+#define MN_FULL (UINT64_C(1) << 32)
 
 struct mn_control { /* the control socket; lock: who reads from it */
     pthread_mutex_t lock;
@@ -153,18 +159,25 @@ struct mn_control { /* the control socket; lock: who reads from it */
     _Atomic uint64_t receive_bytes; /* of all receive regions */
 };
 
+struct mn_listeners { /* any thread: those that are open */
+    pthread_mutex_t lock;
+    struct mn_listener *first; /* under lock */
+};
+
 struct machnet_channel {
     struct mn_handle handle; /* first member */
     /* Constant after the channel was opened. */
     struct mn_header *header; /* shared memory, region 0 */
     uint64_t send_bytes_max;
     uint64_t spin_ns;
-    int epoll, pipe, engine_event; /* in a forked child: -1 */
+    uint32_t poll; /* enum machnet_poll */
+    int epoll, signal_fd, engine_event; /* in a forked child: -1 */
     struct mn_signal notice;       /* a private queue holds something, or the channel is gone */
     struct mn_signal wake;
     struct mn_region regions[MN_REGIONS_MAX];
     struct mn_control control;
     struct mn_flows flows;
+    struct mn_listeners listeners;
 
     alignas(2 * MN_LINE) struct mn_shared shared;
     alignas(2 * MN_LINE) struct mn_sender send;
@@ -226,11 +239,14 @@ static inline void mn_control_heed(struct machnet_channel *channel)
 }
 /* The same, or if an answer is expected, or `*idle` calls in vain say that it is time. */
 void mn_control_glance(struct machnet_channel *channel, uint32_t *idle);
-/* Sends LISTEN or UNLISTEN and waits for the answer. A status with `error`. */
+/* Sends LISTEN or UNLISTEN and waits for the answer, which replaces ip, port and listener of `question`. A status with `error`. */
 int32_t mn_control_listen(struct machnet_channel *channel, struct mn_control_listen *question, uint16_t answer_type,
                           machnet_error *error);
 /* Asks for a send region that can hold `length` bytes, unless one is asked for already or the bounds are reached. */
 void mn_control_grow(struct machnet_channel *channel, uint32_t length);
+
+/* listener.c */
+void mn_listeners_fini(struct mn_listeners *listeners);
 
 /* space.c: send slots, completions, and the flows that wait. */
 
@@ -240,9 +256,12 @@ bool mn_space_reclaim(struct machnet_channel *channel);
 int32_t mn_space_complete(struct machnet_channel *channel);
 /* Any thread: something was freed; flows that wait are told by the receive side. */
 void mn_space_freed(struct machnet_channel *channel);
-/* Send side: `flow` gets MACHNET_EAGAIN. */
+/* Send side: `flow` is about to get MACHNET_EAGAIN. What comes from here on raises its event; what came before does not, so the caller
+ * looks once more at whatever it did not find. */
 void mn_space_wait(struct machnet_channel *channel, struct mn_flow *flow);
-/* Receive side: raises SEND_SPACE for the flows that wait if something was freed. */
+/* What the engine is to signal for the flows that wait: bits of client_sleeping. */
+uint32_t mn_space_wishes(const struct machnet_channel *channel);
+/* Receive side: raises SEND_SPACE for the flows that wait if something was freed, or submissions were full and are not any more. */
 void mn_space_tell(struct machnet_channel *channel);
 /* Send side: a slot with an extent for `length` bytes. MACHNET_EAGAIN, _EMSGSIZE; MACHNET_EPROTOCOL. */
 int32_t mn_space_take(struct machnet_channel *channel, struct mn_flow *flow, uint64_t length, struct mn_slot **taken);
@@ -258,8 +277,8 @@ int32_t mn_flow_send_status(struct mn_flow *flow);
 
 /* Drops what flows had that the send side has closed. */
 void mn_purge_flows(struct machnet_channel *channel);
-/* The same, and takes up to `most` deliveries off the ring into the private queues. Returns how many, or the status of a broken
- * channel. */
+/* The same, and takes up to `most` deliveries off the ring into the private queues. Returns how many; MACHNET_ELOWMEMORY: the first cannot
+ * be taken now, and stays; or the status of a broken channel. */
 int32_t mn_deliveries_take(struct machnet_channel *channel, uint32_t most);
 /* True if the ring holds something. */
 bool mn_deliveries_wait(struct machnet_channel *channel);
@@ -273,12 +292,13 @@ void mn_ready_append(struct machnet_channel *channel, struct mn_flow *flow);
 
 /* release.c */
 
-/* Receive side: the end of a call that may have taken deliveries: the engine may wait for that room. */
+/* Receive side: the end of a call that may have taken deliveries: the engine may wait for that room. Every way out of such a call leads
+ * here or through mn_release_chain. */
 static inline void mn_receive_done(struct machnet_channel *channel)
 {
     if (channel->receive.pumped) {
         channel->receive.pumped = false;
-        mn_wake_engine(channel, MN_WAKE_RELEASES);
+        mn_wake_engine(channel, MN_WAKE_ROOM);
     }
 }
 
@@ -292,7 +312,9 @@ void mn_release_chain(struct machnet_channel *channel, struct mn_message *first,
 int32_t mn_idle(struct machnet_channel *channel);
 /* After a call that may have moved deliveries into private queues: the descriptor shall say so. */
 void mn_settle(struct machnet_channel *channel);
-/* Sleeps till something may have happened. MACHNET_OK, MACHNET_ETIMEDOUT, MACHNET_EINTR. deadline_ns < 0: none. */
-int32_t mn_sleep(struct machnet_channel *channel, int64_t deadline_ns);
+/* Until when a call that waits from now on till deadline_ns (< 0: for ever) polls. */
+int64_t mn_polls_until(const struct machnet_channel *channel, int64_t deadline_ns);
+/* Polls until *poll_until_ns, then sleeps till something may have happened. MACHNET_OK, MACHNET_ETIMEDOUT, MACHNET_EINTR. */
+int32_t mn_pause(struct machnet_channel *channel, int64_t *poll_until_ns, int64_t deadline_ns);
 
 #endif /* MN_CLIENT_CLIENT_H */

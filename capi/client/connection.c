@@ -32,12 +32,31 @@ void mn_close_fds(int *fds, uint32_t count)
     }
 }
 
+/* As mn_control_receive, but drops what may be ignored. */
+static int receive(int socket, union mn_control_message *message, int *fds, uint32_t fd_max, uint32_t *fd_count)
+{
+    for (;;) {
+        int came[MN_CONTROL_FDS_MAX];
+        int length = mn_control_receive(socket, message->bytes, came, MN_CONTROL_FDS_MAX, fd_count, MSG_DONTWAIT);
+        bool ignored = length > 0 && (message->header.type & MN_CONTROL_IGNORABLE) != 0;
+        if (length > 0 && !ignored && *fd_count <= fd_max) {
+            for (uint32_t i = 0; i < *fd_count; i++)
+                fds[i] = came[i];
+            return length;
+        }
+        mn_close_fds(came, *fd_count);
+        *fd_count = 0;
+        if (!ignored)
+            return length > 0 ? -EPROTO : length;
+    }
+}
+
 int32_t mn_connection_receive(int socket, int64_t deadline_ns, union mn_control_message *message, int *fds,
                               uint32_t fd_max, uint32_t *fd_count, int *os_error)
 {
     *os_error = 0;
     for (;;) {
-        int length = mn_control_receive(socket, message->bytes, fds, fd_max, fd_count, MSG_DONTWAIT);
+        int length = receive(socket, message, fds, fd_max, fd_count);
         if (length > 0)
             return MACHNET_OK;
         if (length == 0 || length == -ECONNRESET || length == -EPIPE)
@@ -74,6 +93,12 @@ static int32_t ask_failed(int32_t status, int os_error, const char *tried, machn
                        "%s: the engine answered what this library (%s) does not understand. Install "
                        "machnetd and libmachnet of one release.",
                        tried, machnet_version_string());
+    case MACHNET_ENOMEM:
+        return mn_fail(
+            error, status, os_error,
+            "%s: this process could not take what the engine sent (%s). Close some descriptors, or raise its "
+            "limit (ulimit -n), then try again.",
+            tried, mn_errno_text(os_error));
     default:
         return mn_fail(error, status, os_error,
                        "%s: talking to the engine failed (%s). Try again, or restart machnetd.", tried,
@@ -102,8 +127,11 @@ int32_t mn_connection_ask(int socket, const struct mn_control_header *question, 
         return MACHNET_OK;
     mn_close_fds(fds, *fd_count);
     *fd_count = 0;
-    if (answer->header.type == MN_CONTROL_CLOSING && answer->header.status < 0)
-        return mn_fail(error, answer->header.status, 0, "%s: %s", tried, answer->plain.message);
+    if (answer->header.type == MN_CONTROL_CLOSING && answer->header.status < 0) {
+        /* The engine was tired of waiting for us; our own time is not over. */
+        status = answer->header.status == MACHNET_ETIMEDOUT ? MACHNET_EENGINEGONE : answer->header.status;
+        return mn_fail(error, status, 0, "%s: %s", tried, answer->plain.message);
+    }
     return ask_failed(MACHNET_EPROTOCOL, 0, tried, error);
 }
 
@@ -177,10 +205,11 @@ static bool default_path(unsigned attempt, char path[MN_SOCKET_PATH_BYTES])
     return length > 0 && length < MN_SOCKET_PATH_BYTES;
 }
 
-/* A connected socket, or a status with the error of the first place that was tried. */
+/* A connected socket, or a status with the error of the first place that was tried (of both, if there is nobody at either). */
 static int32_t find_engine(char path[MN_SOCKET_PATH_BYTES], int *socket, machnet_error *error)
 {
     int32_t failure = MACHNET_OK;
+    char first[MN_SOCKET_PATH_BYTES] = "";
 
     for (unsigned attempt = 0; attempt < 2; attempt++) {
         char candidate[MN_SOCKET_PATH_BYTES];
@@ -195,6 +224,13 @@ static int32_t find_engine(char path[MN_SOCKET_PATH_BYTES], int *socket, machnet
         }
         if (failure == MACHNET_OK || failure == MACHNET_ENOENGINE)
             failure = connect_failed(candidate, -*socket, error);
+        if (failure == MACHNET_ENOENGINE && first[0] != '\0')
+            failure =
+                mn_fail(error, failure, -*socket,
+                        "Cannot attach: no engine answers on %.80s or %.80s. Start machnetd, or set MACHNET_SOCKET "
+                        "to its socket.",
+                        first, candidate);
+        memcpy(first, candidate, sizeof first);
     }
     if (failure == MACHNET_OK)
         failure = mn_fail(error, MACHNET_ENOENGINE, 0,
@@ -202,6 +238,16 @@ static int32_t find_engine(char path[MN_SOCKET_PATH_BYTES], int *socket, machnet
                           "path may be (%d bytes). Use a shorter one.",
                           MN_SOCKET_PATH_BYTES - 1);
     return failure;
+}
+
+/* True if the engine has chosen versions that we have. */
+static bool have_chosen(const struct mn_control_hello *reply)
+{
+    return reply->version_min == reply->version_max &&
+           mn_control_common(reply->version_min, reply->version_max, MN_CONTROL_VERSION, MN_CONTROL_VERSION) != 0 &&
+           reply->layout_min == reply->layout_max &&
+           mn_control_common(reply->layout_min, reply->layout_max, MN_LAYOUT_VERSION, MN_LAYOUT_VERSION) != 0 &&
+           reply->features == 0; /* we asked for none */
 }
 
 static int32_t say_hello(int socket, machnet_error *error)
@@ -224,9 +270,7 @@ static int32_t say_hello(int socket, machnet_error *error)
     const struct mn_control_hello *reply = &answer.hello;
     if (reply->header.status < 0 && reply->header.status != MACHNET_EVERSION)
         return mn_fail(error, reply->header.status, 0, "Cannot attach: %s", reply->message);
-    if (reply->header.status < 0 || reply->version_min != MN_CONTROL_VERSION ||
-        reply->version_max != MN_CONTROL_VERSION || reply->layout_min != MN_LAYOUT_VERSION ||
-        reply->layout_max != MN_LAYOUT_VERSION || reply->features != 0)
+    if (reply->header.status < 0 || !have_chosen(reply))
         return mn_fail(error, MACHNET_EVERSION, 0,
                        "Cannot attach: machnetd %.31s and libmachnet %s have no version of the "
                        "attach protocol in common. Install both of one release.",

@@ -33,8 +33,8 @@ int64_t mn_now_ns(void);
  * path. A status; `error` is filled. */
 int32_t mn_connection_open(char path[MN_SOCKET_PATH_BYTES], int *socket, machnet_error *error);
 
-/* Waits till the deadline for the next message. A status: MACHNET_ENOENGINE when the time is over, MACHNET_EENGINEGONE at end of file, with
- * *os_error for MACHNET_ESYSTEM. MACHNET_EPROTOCOL: malformed. */
+/* Waits till the deadline for the next message but those that may be ignored. A status: MACHNET_ENOENGINE when the time is over,
+ * MACHNET_EENGINEGONE at end of file, with *os_error for MACHNET_ESYSTEM. MACHNET_EPROTOCOL: malformed, or with more than fd_max descriptors. */
 int32_t mn_connection_receive(int socket, int64_t deadline_ns, union mn_control_message *message, int *fds,
                               uint32_t fd_max, uint32_t *fd_count, int *os_error);
 

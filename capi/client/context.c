@@ -5,13 +5,13 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "client/connection.h"
 #include "client/error.h"
 
 enum { STATUS_BYTES_MAX = 1 << 28 };
+
+static const char tried[] = "Cannot ask for the status";
 
 static void context_in_child(struct mn_handle *handle)
 {
@@ -37,12 +37,15 @@ int32_t machnet_context_open(uint32_t abi, const machnet_options *options, machn
                        "libmachnet it runs with has %u.%u. Rebuild it, or install the libmachnet it was built with.",
                        abi >> 16, abi & 0xffff, (unsigned)MACHNET_ABI_VERSION >> 16,
                        (unsigned)MACHNET_ABI_VERSION & 0xffff);
+    int32_t status = mn_options_check(options, MN_FOR_CONTEXT, "Cannot attach", error);
+    if (status < 0)
+        return status;
     struct machnet_context *made = calloc(1, sizeof *made);
     if (made == NULL)
         return mn_fail(error, MACHNET_ENOMEM, ENOMEM, "Cannot attach: memory is short. Free some, then try again.");
     made->socket = -1;
     memcpy(made->path, mn_options_or_default(options)->socket_path, sizeof made->path);
-    int32_t status = mn_connection_open(made->path, &made->socket, error);
+    status = mn_connection_open(made->path, &made->socket, error);
     int os_error = 0;
     if (status == MACHNET_OK) {
         pthread_mutex_init(&made->lock, NULL);
@@ -71,58 +74,65 @@ void machnet_context_unref(machnet_context *context)
     free(context);
 }
 
-/* Reads the JSON of a STATUS_REPLY. */
-static int32_t read_status(int fd, uint64_t bytes, char *buffer, uint64_t capacity, uint64_t *length,
-                           machnet_error *error)
+static int32_t fail_status(machnet_error *error)
 {
-    struct stat file;
+    return mn_fail(error, MACHNET_EPROTOCOL, 0,
+                   "%s: the engine's answer is malformed. Install machnetd and libmachnet of one release.", tried);
+}
 
-    if (bytes > STATUS_BYTES_MAX || fstat(fd, &file) < 0 || (uint64_t)file.st_size < bytes)
-        return mn_fail(error, MACHNET_EPROTOCOL, 0,
-                       "Cannot ask for the status: the engine's answer is malformed. Install "
-                       "machnetd and libmachnet of one release.");
-    *length = bytes;
-    if (capacity <= bytes)
-        return mn_fail(error, MACHNET_EMSGSIZE, 0,
-                       "The status takes %llu bytes with its end, the buffer has %llu. Call again "
-                       "with a larger one.",
-                       (unsigned long long)bytes + 1, (unsigned long long)capacity);
+/* Takes the text behind a STATUS_REPLY, all of it, though no more than `capacity` is kept. */
+static int32_t read_text(machnet_context *context, uint64_t bytes, char *buffer, uint64_t capacity,
+                         machnet_error *error)
+{
+    const int64_t deadline_ns = mn_now_ns() + MN_CONTROL_TIMEOUT_NS;
+    union mn_control_message message;
+    uint32_t fd_count;
+    int os_error;
+
     for (uint64_t done = 0; done < bytes;) {
-        ssize_t count = pread(fd, buffer + done, bytes - done, (off_t)done);
-        if (count == 0 || (count < 0 && errno != EINTR))
-            return mn_fail(error, MACHNET_ESYSTEM, errno,
-                           "Cannot ask for the status: reading the engine's answer failed. Try "
-                           "again.");
-        if (count > 0)
-            done += (uint64_t)count;
+        int32_t status =
+            mn_connection_receive(context->socket, deadline_ns, &message, NULL, 0, &fd_count, &os_error);
+        if (status < 0 && status != MACHNET_EPROTOCOL)
+            return mn_fail(error, status, os_error, "%s: the engine's answer broke off. Try again.", tried);
+        uint64_t piece = status < 0 ? 0 : message.header.length - sizeof message.header;
+        if (status < 0 || message.header.type != MN_CONTROL_STATUS_TEXT || message.header.request != context->request ||
+            piece == 0 || piece > bytes - done)
+            return fail_status(error);
+        uint64_t room = done < capacity ? capacity - done : 0;
+        if (room > 0)
+            memcpy(buffer + done, message.bytes + sizeof message.header, piece < room ? piece : room);
+        done += piece;
     }
-    buffer[bytes] = '\0';
     return MACHNET_OK;
 }
 
 static int32_t ask_status(machnet_context *context, char *buffer, uint64_t capacity, uint64_t *length,
                           machnet_error *error)
 {
-    static const char tried[] = "Cannot ask for the status";
     struct mn_control_plain question = {.value = 0};
     union mn_control_message answer;
     uint32_t fd_count;
-    int fd = -1;
 
     mn_control_prepare(&question.header, MN_CONTROL_STATUS, ++context->request, MACHNET_OK);
-    int32_t status = mn_connection_ask(context->socket, &question.header, MN_CONTROL_STATUS_REPLY, tried, &answer, &fd,
-                                       1, &fd_count, error);
+    int32_t status = mn_connection_ask(context->socket, &question.header, MN_CONTROL_STATUS_REPLY, tried, &answer, NULL,
+                                       0, &fd_count, error);
     if (status == MACHNET_OK && answer.header.status < 0)
-        status = mn_fail(error, answer.header.status, 0, "%s: %s", tried, answer.plain.message);
-    else if (status == MACHNET_OK && fd_count == 1)
-        status = read_status(fd, answer.plain.value, buffer, capacity, length, error);
-    else if (status == MACHNET_OK)
-        status = mn_fail(error, MACHNET_EPROTOCOL, 0,
-                         "%s: the engine sent no text. Install machnetd and libmachnet of one "
-                         "release.",
-                         tried);
-    mn_close_fds(&fd, 1);
-    return status;
+        return mn_fail(error, answer.header.status, 0, "%s: %s", tried, answer.plain.message);
+    const uint64_t bytes = answer.plain.value;
+    if (status == MACHNET_OK && bytes > STATUS_BYTES_MAX)
+        return fail_status(error);
+    if (status == MACHNET_OK)
+        status = read_text(context, bytes, buffer, capacity, error);
+    if (status < 0)
+        return status;
+    *length = bytes;
+    if (capacity <= bytes)
+        return mn_fail(error, MACHNET_EMSGSIZE, 0,
+                       "The status takes %llu bytes with its end, the buffer has %llu. Call again "
+                       "with a larger one.",
+                       (unsigned long long)bytes + 1, (unsigned long long)capacity);
+    buffer[bytes] = '\0';
+    return MACHNET_OK;
 }
 
 int32_t machnet_context_status(machnet_context *context, char *buffer, uint64_t capacity, uint64_t *length,

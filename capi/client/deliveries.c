@@ -2,7 +2,7 @@
 /* Deliveries, from the ring into the private queues of their flows. What the engine wrote is copied, checked, and then used. */
 #include "client/client.h"
 
-enum { STATUS_LEAST = -255 }; /* room for statuses that are not known yet */
+enum { STATUS_LEAST_KNOWN = MACHNET_EPEERMSGSIZE, STATUS_LEAST = -255 }; /* between them: what is not known yet */
 
 struct chain {
     struct mn_message *first, *last;
@@ -46,8 +46,12 @@ void mn_event_add(struct machnet_channel *channel, struct mn_flow *flow, uint32_
 {
     struct mn_receiver *receive = &channel->receive;
 
-    if ((atomic_load_explicit(&flow->state, memory_order_relaxed) & MN_FLOW_SILENT) != 0)
+    const uint32_t state = atomic_load_explicit(&flow->state, memory_order_relaxed);
+    if ((state & MN_FLOW_SILENT) != 0)
         return;
+    /* Who has closed the flow does not wait for its messages. */
+    if ((pending & MN_PENDING_CLOSED) != 0 && (state & MN_FLOW_CLOSED) == 0)
+        receive->ended = true;
     if (flow->events == 0) {
         flow->event_next = NULL;
         if (receive->event_last != NULL)
@@ -140,26 +144,45 @@ static bool take_established(struct machnet_channel *channel, const struct mn_de
     return true;
 }
 
-static bool take_accepted(struct machnet_channel *channel, const struct mn_delivery_flow *delivery)
+/* A status: MACHNET_ELOWMEMORY or MACHNET_EPROTOCOL if it was not taken. */
+static int32_t take_accepted(struct machnet_channel *channel, const struct mn_delivery_flow *delivery)
 {
     struct mn_flow *flow;
     int32_t status = mn_flow_accept(&channel->flows, delivery, &flow);
-    if (status == MACHNET_ENOMEM) {
-        /* A flow that cannot be told to the application cannot be left out either. */
-        mn_end(channel, MACHNET_ESHUTDOWN);
-        return true;
-    }
     if (status < 0)
-        return false;
+        return status;
     mn_count(&channel->receive.flows_accepted, 1);
     mn_event_add(channel, flow, MN_PENDING_ACCEPTED);
-    return true;
+    return MACHNET_OK;
+}
+
+/* Whether an engine may end a flow with this status: one of those that machnet.h lists, or one that is newer than this library. */
+static bool ends_flow(int32_t status)
+{
+    switch (status) {
+    case MACHNET_OK:
+    case MACHNET_ECLOSED:
+    case MACHNET_ERESET:
+    case MACHNET_EREFUSED:
+    case MACHNET_EUNREACHABLE:
+    case MACHNET_EPEERDEAD:
+    case MACHNET_EPEERRESTARTED:
+    case MACHNET_EPEERPROTOCOL:
+    case MACHNET_EPEERMSGSIZE:
+    case MACHNET_EVERSION:
+    case MACHNET_EADDRNOTAVAIL:
+    case MACHNET_EQUOTA:
+    case MACHNET_ENOMEM:
+        return true;
+    default:
+        return status < STATUS_LEAST_KNOWN && status >= STATUS_LEAST;
+    }
 }
 
 static bool take_closed(struct machnet_channel *channel, const struct mn_delivery *delivery)
 {
     struct mn_flow *flow = mn_flow_find(&channel->flows, delivery->flow);
-    if (flow == NULL || delivery->status > MACHNET_OK || delivery->status < STATUS_LEAST)
+    if (flow == NULL || !ends_flow(delivery->status))
         return false;
     uint32_t state = atomic_load_explicit(&flow->state, memory_order_relaxed);
     if ((state & MN_FLOW_ENDED) != 0)
@@ -190,22 +213,30 @@ union entry {
     struct mn_delivery_flow flow;
 };
 
-static bool take_entry(struct machnet_channel *channel, const union entry *entry, struct chain *dropped)
+/* A status: MACHNET_ELOWMEMORY: it was not taken; MACHNET_EPROTOCOL. */
+static int32_t take_entry(struct machnet_channel *channel, const union entry *entry, struct chain *dropped)
 {
+    bool sound = false;
+
     switch (entry->op) {
     case MN_OP_MESSAGE:
-        return take_message(channel, &entry->delivery, dropped);
+        sound = take_message(channel, &entry->delivery, dropped);
+        break;
     case MN_OP_ESTABLISHED:
-        return take_established(channel, &entry->flow);
+        sound = take_established(channel, &entry->flow);
+        break;
     case MN_OP_ACCEPTED:
         return take_accepted(channel, &entry->flow);
     case MN_OP_CLOSED:
-        return take_closed(channel, &entry->delivery);
+        sound = take_closed(channel, &entry->delivery);
+        break;
     case MN_OP_STALLED:
-        return take_stalled(channel, &entry->delivery);
+        sound = take_stalled(channel, &entry->delivery);
+        break;
     default:
-        return false;
+        break;
     }
+    return sound ? MACHNET_OK : MACHNET_EPROTOCOL;
 }
 
 void mn_purge_flows(struct machnet_channel *channel)
@@ -231,7 +262,8 @@ int32_t mn_deliveries_take(struct machnet_channel *channel, uint32_t most)
 {
     struct mn_ring *ring = &channel->receive.deliveries;
     struct chain dropped = {NULL, NULL};
-    bool sound = true;
+    int32_t status = MACHNET_OK;
+    uint32_t taken = 0;
 
     mn_purge_flows(channel);
     mn_control_heed(
@@ -243,14 +275,17 @@ int32_t mn_deliveries_take(struct machnet_channel *channel, uint32_t most)
         return 0;
     if (ready > most)
         ready = most;
-    for (uint32_t i = 0; i < ready && sound; i++) {
-        union entry entry = *(const union entry *)mn_ring_entry(ring, i);
-        sound = take_entry(channel, &entry, &dropped);
+    while (taken < ready && status == MACHNET_OK) {
+        union entry entry = *(const union entry *)mn_ring_entry(ring, taken);
+        status = take_entry(channel, &entry, &dropped);
+        taken += status == MACHNET_OK ? 1 : 0;
     }
-    mn_ring_advance(ring, (uint32_t)ready);
+    mn_ring_advance(ring, taken);
     mn_ring_publish(ring);
     channel->receive.pumped = true;
     if (dropped.first != NULL)
         mn_release_chain(channel, dropped.first, dropped.last);
-    return sound ? (int32_t)ready : mn_broken(channel);
+    if (status == MACHNET_EPROTOCOL)
+        return mn_broken(channel);
+    return taken > 0 ? (int32_t)taken : status;
 }

@@ -75,9 +75,9 @@ static void start_listening(struct machnet_channel *channel)
     }
 }
 
-int32_t machnet_channel_events(machnet_channel *channel, machnet_event *events, uint32_t max)
+int32_t machnet_channel_events(machnet_channel *channel, machnet_event *events, uint32_t max, uint32_t flags)
 {
-    if (channel == NULL || events == NULL || max == 0 || max > INT32_MAX)
+    if (channel == NULL || events == NULL || max == 0 || max > INT32_MAX || flags != 0)
         return MACHNET_EINVAL;
     if (mn_forked(channel))
         return MACHNET_EFORKED;
@@ -88,7 +88,7 @@ int32_t machnet_channel_events(machnet_channel *channel, machnet_event *events, 
         start_listening(channel);
     for (;;) {
         int32_t taken = mn_deliveries_take(channel, TAKE_DELIVERIES);
-        if (taken < 0)
+        if (taken < 0 && taken != MACHNET_ELOWMEMORY) /* what is told gives memory back */
             return taken;
         mn_space_tell(channel);
         uint32_t count = tell(channel, events, max);
@@ -96,6 +96,8 @@ int32_t machnet_channel_events(machnet_channel *channel, machnet_event *events, 
             mn_receive_done(channel);
             return (int32_t)count;
         }
+        if (taken < 0)
+            return taken;
         if (taken > 0)
             continue;
         if (atomic_load_explicit(&channel->shared.descriptor, memory_order_relaxed))

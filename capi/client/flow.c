@@ -127,7 +127,7 @@ int32_t mn_flow_accept(struct mn_flows *flows, const struct mn_delivery_flow *de
     }
     pthread_mutex_unlock(&flows->lock);
     *accepted = flow;
-    return flow != NULL ? MACHNET_OK : MACHNET_ENOMEM;
+    return flow != NULL ? MACHNET_OK : MACHNET_ELOWMEMORY;
 }
 
 bool mn_flow_finish(struct mn_flows *flows, struct mn_flow *flow, uint32_t bit)

@@ -123,7 +123,7 @@ static inline struct mn_flow *mn_flow_usable(const struct mn_flows *flows, uint6
 
 /* Send side: makes a flow with a new token of ours. MACHNET_EQUOTA, MACHNET_ENOMEM. */
 int32_t mn_flow_make(struct mn_flows *flows, uint32_t state, struct mn_flow **made);
-/* Receive side: makes the flow that the engine announced. MACHNET_EPROTOCOL: the token is not sound, or its index is in use. MACHNET_ENOMEM. */
+/* Receive side: makes the flow that the engine announced. MACHNET_EPROTOCOL: the token is not sound, or its index is in use. MACHNET_ELOWMEMORY. */
 int32_t mn_flow_accept(struct mn_flows *flows, const struct mn_delivery_flow *delivery, struct mn_flow **accepted);
 /* Receive side: keeps what ESTABLISHED says. */
 void mn_flow_keep_addresses(struct mn_flows *flows, struct mn_flow *flow, const struct mn_delivery_flow *delivery);

@@ -22,6 +22,14 @@ static uint64_t round_to_blocks(uint64_t bytes)
     return (bytes + MN_BLOCK - 1) / MN_BLOCK * MN_BLOCK;
 }
 
+/* Under control.lock. There will be no further region to send from: who waits for one makes do without. */
+static void growth_refused(struct machnet_channel *channel)
+{
+    atomic_store_explicit(&channel->control.full, true, memory_order_relaxed);
+    atomic_store_explicit(&channel->control.growing, false, memory_order_release);
+    mn_space_freed(channel);
+}
+
 /* Under control.lock. Maps the region that is offered. Returns false if the offer is not sound. */
 static bool accept_region(struct machnet_channel *channel, const struct mn_control_region *offer, const int *fds,
                           uint32_t fd_count)
@@ -29,7 +37,7 @@ static bool accept_region(struct machnet_channel *channel, const struct mn_contr
     bool sends = offer->kind == MN_REGION_SEND;
     void *base;
 
-    if (fd_count != 1 || offer->region >= MN_REGIONS_MAX || (!sends && offer->kind != MN_REGION_RECEIVE) ||
+    if (fd_count < 1 || offer->region >= MN_REGIONS_MAX || (!sends && offer->kind != MN_REGION_RECEIVE) ||
         channel->regions[offer->region].base != NULL || offer->bytes % MN_BLOCK != 0)
         return false;
     int failure = mn_region_map(fds[0], offer->bytes, sends, &base);
@@ -38,7 +46,7 @@ static bool accept_region(struct machnet_channel *channel, const struct mn_contr
     if (failure < 0) {
         /* Memory is short here: a region that is not mapped is not used. */
         if (sends)
-            atomic_store_explicit(&channel->control.growing, false, memory_order_release);
+            growth_refused(channel);
         return true;
     }
     struct mn_region *region = &channel->regions[offer->region];
@@ -68,6 +76,22 @@ static bool region_ready(struct machnet_channel *channel, const struct mn_contro
     return true;
 }
 
+static uint32_t next_request(struct machnet_channel *channel)
+{
+    return atomic_fetch_add_explicit(&channel->control.request, 1, memory_order_relaxed) + 1;
+}
+
+/* Under control.lock. Whoever asked for this listener has given up: it is nobody's. */
+static void close_late_listener(struct machnet_channel *channel, const struct mn_control_listen *reply)
+{
+    struct mn_control_listen question = {.listener = reply->listener};
+
+    if (reply->header.status != MACHNET_OK)
+        return;
+    mn_control_prepare(&question.header, MN_CONTROL_UNLISTEN, next_request(channel), MACHNET_OK);
+    (void)mn_control_send(channel->control.socket, &question.header, NULL, 0); /* a failure shows as end of file */
+}
+
 /* Under control.lock. Handles what was not asked for by a waiting thread. Returns false if it is not sound. */
 static bool handle_message(struct machnet_channel *channel, const union mn_control_message *message, const int *fds,
                            uint32_t fd_count)
@@ -78,16 +102,16 @@ static bool handle_message(struct machnet_channel *channel, const union mn_contr
     case MN_CONTROL_REGION_READY:
         return region_ready(channel, &message->region);
     case MN_CONTROL_REGION_REFUSED:
-        atomic_store_explicit(&channel->control.full, true, memory_order_relaxed);
-        atomic_store_explicit(&channel->control.growing, false, memory_order_release);
-        mn_space_freed(channel);
+        growth_refused(channel);
         return true;
     case MN_CONTROL_CLOSING:
         mn_end(channel, message->header.status == MACHNET_EPROTOCOL ? MACHNET_EPROTOCOL : MACHNET_EENGINEGONE);
         return true;
     case MN_CONTROL_LISTEN_REPLY:
+        close_late_listener(channel, &message->listen);
+        return true;
     case MN_CONTROL_UNLISTEN_REPLY:
-        return true; /* too late: whoever asked has given up */
+        return true; /* whoever asked has given up */
     default:
         return false;
     }
@@ -107,6 +131,11 @@ static int32_t take_message(struct machnet_channel *channel, uint32_t request, i
         return MACHNET_ETIMEDOUT;
     if (status == MACHNET_EPROTOCOL)
         return mn_broken(channel);
+    if (status == MACHNET_ENOMEM) {
+        /* A region whose descriptor this process may not have is as one that could not be mapped. */
+        growth_refused(channel);
+        return MACHNET_EAGAIN;
+    }
     if (status < 0) {
         uint32_t closed = atomic_load_explicit(&channel->header->closed, memory_order_acquire);
         return closed != 0 ? mn_gone(channel) : mn_end(channel, MACHNET_EENGINEGONE);
@@ -144,29 +173,36 @@ void mn_control_glance(struct machnet_channel *channel, uint32_t *idle)
 static int32_t fail_listen(int32_t status, int os_error, const char *tried, const union mn_control_message *answer,
                            machnet_error *error)
 {
+    if (answer != NULL && answer->listen.message[0] != '\0')
+        return mn_fail(error, status, 0, "%s: %s", tried, answer->listen.message);
     switch (status) {
     case MACHNET_ETIMEDOUT:
         return mn_fail(error, status, 0,
                        "%s: the engine did not answer within 5 seconds. See whether machnetd is stopped or "
                        "overloaded, then try again.",
                        tried);
+    case MACHNET_ENOMEM:
     case MACHNET_ESYSTEM:
         return mn_fail(error, status, os_error, "%s: talking to the engine failed (%s). Try again.", tried,
                        mn_errno_text(os_error));
     case MACHNET_ESHUTDOWN:
     case MACHNET_EENGINEGONE:
     case MACHNET_EPROTOCOL:
-        if (answer == NULL || answer->listen.message[0] == '\0')
-            return mn_fail(error, status, 0, "%s: the channel is gone. %s. Open a new one.", tried,
-                           machnet_status_text(status));
-        break;
+        return mn_fail(error, status, 0, "%s: the channel is gone. %s. Open a new one.", tried,
+                       machnet_status_text(status));
     default:
-        break;
+        return mn_fail(error, status, 0, "%s: %s. Choose another, or see `machnet status`.", tried,
+                       machnet_status_text(status));
     }
-    if (answer != NULL && answer->listen.message[0] != '\0')
-        return mn_fail(error, status, 0, "%s: %s", tried, answer->listen.message);
-    return mn_fail(error, status, 0, "%s: %s. Choose another, or see `machnet status`.", tried,
-                   machnet_status_text(status));
+}
+
+/* Whether the answer is one that an engine may give. */
+static bool answer_is_sound(const struct mn_control_listen *answer, uint16_t type)
+{
+    if (answer->header.type != type || answer->header.status > MACHNET_OK)
+        return false;
+    return type != MN_CONTROL_LISTEN_REPLY || answer->header.status < MACHNET_OK ||
+           (answer->listener != 0 && answer->port != 0);
 }
 
 int32_t mn_control_listen(struct machnet_channel *channel, struct mn_control_listen *question, uint16_t answer_type,
@@ -174,7 +210,7 @@ int32_t mn_control_listen(struct machnet_channel *channel, struct mn_control_lis
 {
     const char *tried = answer_type == MN_CONTROL_LISTEN_REPLY ? "Cannot listen" : "Cannot close the listener";
     uint16_t type = answer_type == MN_CONTROL_LISTEN_REPLY ? MN_CONTROL_LISTEN : MN_CONTROL_UNLISTEN;
-    uint32_t request = atomic_fetch_add_explicit(&channel->control.request, 1, memory_order_relaxed) + 1;
+    uint32_t request = next_request(channel);
     union mn_control_message answer;
 
     mn_control_prepare(&question->header, type, request, MACHNET_OK);
@@ -182,7 +218,7 @@ int32_t mn_control_listen(struct machnet_channel *channel, struct mn_control_lis
     int32_t status = mn_gone(channel);
     int sent = status < 0 ? 0 : mn_control_send(channel->control.socket, &question->header, NULL, 0);
     if (sent < 0 && sent != -EPIPE && sent != -ECONNRESET)
-        status = sent == -EAGAIN ? MACHNET_ETIMEDOUT : MACHNET_ESYSTEM;
+        status = sent == -EAGAIN ? MACHNET_ETIMEDOUT : mn_status_of_errno(-sent);
     int64_t deadline_ns = mn_now_ns() + MN_CONTROL_TIMEOUT_NS;
     if (status == MACHNET_OK) {
         do
@@ -190,14 +226,14 @@ int32_t mn_control_listen(struct machnet_channel *channel, struct mn_control_lis
         while (status == MACHNET_EAGAIN);
     }
     bool answered = status == MACHNET_OK;
-    if (answered && answer.header.type != answer_type)
+    if (answered && !answer_is_sound(&answer.listen, answer_type))
         status = mn_broken(channel);
     else if (answered)
         status = answer.header.status;
     pthread_mutex_unlock(&channel->control.lock);
     if (status < 0)
         return fail_listen(status, -sent, tried, answered ? &answer : NULL, error);
-    question->listener = answer.listen.listener;
+    *question = answer.listen;
     return MACHNET_OK;
 }
 
@@ -220,8 +256,7 @@ void mn_control_grow(struct machnet_channel *channel, uint32_t length)
     if (have + wanted > channel->send_bytes_max)
         wanted = (channel->send_bytes_max - have) / MN_BLOCK * MN_BLOCK;
     struct mn_control_region question = {.kind = MN_REGION_SEND, .bytes = wanted};
-    uint32_t request = atomic_fetch_add_explicit(&channel->control.request, 1, memory_order_relaxed) + 1;
-    mn_control_prepare(&question.header, MN_CONTROL_REGION_REQUEST, request, MACHNET_OK);
+    mn_control_prepare(&question.header, MN_CONTROL_REGION_REQUEST, next_request(channel), MACHNET_OK);
     if (mn_control_send(channel->control.socket, &question.header, NULL, 0) < 0)
         atomic_store_explicit(&channel->control.growing, false, memory_order_release);
 }

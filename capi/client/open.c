@@ -2,18 +2,13 @@
 /* Opening and closing flows. */
 #include <string.h>
 
+#include "client/address.h"
 #include "client/connection.h"
 #include "client/error.h"
 #include "client/options.h"
 #include "client/send.h"
 
 enum { TAKE_DELIVERIES = 1024 };
-
-static bool ip_is_any(const machnet_address *address)
-{
-    static const uint8_t any[16];
-    return memcmp(address->ip, any, sizeof any) == 0;
-}
 
 /* The ring has room. */
 static void submit_open(struct machnet_channel *channel, uint64_t flow, const machnet_address *local,
@@ -30,7 +25,8 @@ static void submit_open(struct machnet_channel *channel, uint64_t flow, const ma
     memcpy(open.remote_ip, remote->ip, sizeof open.remote_ip);
     if (local != NULL) {
         open.local_port = local->port;
-        memcpy(open.local_ip, local->ip, sizeof open.local_ip);
+        if (!mn_address_is_any(local)) /* else 0.0.0.0 is as good as :: */
+            memcpy(open.local_ip, local->ip, sizeof open.local_ip);
     }
     memcpy(mn_ring_entry(ring, 0), &open, sizeof open);
     mn_ring_advance(ring, 1);
@@ -86,6 +82,7 @@ int32_t machnet_flow_close(machnet_channel *channel, uint64_t flow, uint32_t fla
 /* Both sides. Waits until the flow is open or has ended. MACHNET_OK: one of them. MACHNET_ETIMEDOUT, MACHNET_EINTR, gone. */
 static int32_t wait_decided(struct machnet_channel *channel, struct mn_flow *flow, int64_t deadline_ns)
 {
+    int64_t poll_until_ns = mn_polls_until(channel, deadline_ns);
     bool woken = false;
     int32_t status;
 
@@ -104,7 +101,7 @@ static int32_t wait_decided(struct machnet_channel *channel, struct mn_flow *flo
             break;
         /* A wake is for machnet_channel_wait: kept, but it must not keep us awake. */
         woken |= atomic_exchange_explicit(&channel->shared.woken, false, memory_order_acquire);
-        status = mn_sleep(channel, deadline_ns);
+        status = mn_pause(channel, &poll_until_ns, deadline_ns);
         if (status < 0)
             break;
     }
@@ -113,25 +110,31 @@ static int32_t wait_decided(struct machnet_channel *channel, struct mn_flow *flo
     return status;
 }
 
-static int32_t fail_open(int32_t status, const machnet_address *remote, machnet_error *error)
+static int32_t fail_open(int32_t status, const machnet_address *local, const machnet_address *remote,
+                         machnet_error *error)
 {
     char text[MACHNET_ADDRESS_TEXT_MAX] = "?";
     const char *next;
 
     machnet_address_format(remote, text, sizeof text);
+    if (status == MACHNET_EADDRNOTAVAIL && (local == NULL || mn_address_is_any(local))) {
+        bool ipv4 = text[0] != '[';
+        return mn_fail(
+            error, status, 0,
+            "Cannot open a flow to %s: the engine of this machine has no %s address. Use an %s address of the "
+            "peer, or start machnetd with an --ip of each family.",
+            text, ipv4 ? "IPv4" : "IPv6", ipv4 ? "IPv6" : "IPv4");
+    }
     switch (status) {
     case MACHNET_EREFUSED:
         next = "Start the program that listens there, or check the port";
         break;
     case MACHNET_EUNREACHABLE:
     case MACHNET_ETIMEDOUT:
-        next = "See whether machnetd runs there, and whether UDP port 31700 and up may pass";
+        next = "See whether machnetd runs there and uses the same --udp-port, and whether that port may pass";
         break;
     case MACHNET_EADDRNOTAVAIL:
-        next = "Use one of the addresses that `machnet status` shows, or none";
-        break;
-    case MACHNET_EADDRINUSE:
-        next = "Use another local port, or port 0";
+        next = "As local address use none, or one that `machnet status` shows, of the peer's family";
         break;
     case MACHNET_EQUOTA:
         next = "Close flows that are not needed, or raise --quota-flows of machnetd";
@@ -183,13 +186,18 @@ int32_t machnet_flow_open(machnet_channel *channel, const machnet_address *local
 
     if (channel == NULL || remote == NULL || flow == NULL)
         return mn_fail_argument(error, __func__, "a pointer is NULL");
-    if (ip_is_any(remote) || remote->port == 0)
+    if (mn_address_is_any(remote) || remote->port == 0)
         return mn_fail_argument(error, __func__, "the remote address needs an IP address and a port");
+    if (!mn_address_is_sound(remote) || (local != NULL && !mn_address_is_sound(local)))
+        return mn_fail_argument(error, __func__, "a reserved field of an address is not 0");
     if (mn_forked(channel))
         return mn_fail(error, MACHNET_EFORKED, 0,
                        "Cannot open a flow: the channel belongs to the parent of this process. "
                        "Open one here.");
-    int32_t status = mn_gone(channel);
+    int32_t status = mn_options_check(options, MN_FOR_FLOW, "Cannot open a flow", error);
+    if (status < 0)
+        return status;
+    status = mn_gone(channel);
     if (status == MACHNET_OK) {
         int64_t space = mn_ring_space(&channel->send.submissions, (uint32_t)entries);
         if (space < entries)
@@ -198,13 +206,13 @@ int32_t machnet_flow_open(machnet_channel *channel, const machnet_address *local
     if (status == MACHNET_OK)
         status = mn_flow_make(&channel->flows, waits ? MN_FLOW_SILENT : 0, &made);
     if (status != MACHNET_OK)
-        return fail_open(status, remote, error);
+        return fail_open(status, local, remote, error);
     uint64_t token = atomic_load_explicit(&made->token, memory_order_relaxed);
     submit_open(channel, token, local, remote, mn_options_or_default(options)->open_timeout_ns);
     if (waits) {
         status = finish_open(channel, made, timeout_ns);
         if (status < 0)
-            return fail_open(status, remote, error);
+            return fail_open(status, local, remote, error);
     }
     mn_count(&channel->send.flows_opened, 1);
     *flow = token;

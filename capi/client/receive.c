@@ -5,8 +5,7 @@
 
 enum { TAKE_DELIVERIES = 64 }; /* at once, when the queue that is asked for is empty */
 
-/* The next flow that has a message, of those asked for. MACHNET_OK, or why there is none. */
-static int32_t find_flow(struct machnet_channel *channel, uint64_t token, struct mn_flow **found)
+static int32_t look_for_flow(struct machnet_channel *channel, uint64_t token, struct mn_flow **found)
 {
     int32_t status = mn_gone(channel);
     if (status < 0 && status != MACHNET_EENGINEGONE) /* what a lost engine has delivered is still there */
@@ -69,12 +68,21 @@ static void count_received(struct machnet_channel *channel, uint64_t messages, u
     mn_count(&channel->receive.bytes_received, bytes);
 }
 
+/* The next flow that has a message, of those asked for. MACHNET_OK, or why there is none. */
+static int32_t find_flow(struct machnet_channel *channel, uint64_t token, struct mn_flow **found)
+{
+    int32_t status = look_for_flow(channel, token, found);
+    if (status != MACHNET_OK)
+        mn_receive_done(channel);
+    return status;
+}
+
 int32_t machnet_recv_copy(machnet_channel *channel, uint64_t flow, void *buffer, uint64_t capacity,
-                          machnet_message *message)
+                          machnet_message *message, uint32_t flags)
 {
     struct mn_flow *found;
 
-    if (channel == NULL || message == NULL || (buffer == NULL && capacity > 0))
+    if (channel == NULL || message == NULL || (buffer == NULL && capacity > 0) || flags != 0)
         return MACHNET_EINVAL;
     if (mn_forked(channel))
         return MACHNET_EFORKED;
@@ -97,14 +105,15 @@ int32_t machnet_recv_copy(machnet_channel *channel, uint64_t flow, void *buffer,
 }
 
 int32_t machnet_recv_packed(machnet_channel *channel, uint64_t flow, machnet_record *records, uint32_t max, void *arena,
-                            uint64_t arena_bytes)
+                            uint64_t arena_bytes, uint32_t flags)
 {
     struct mn_message *chain = NULL, *last = NULL;
     uint64_t offset = 0, bytes = 0;
     struct mn_flow *found;
     uint32_t count = 0;
 
-    if (channel == NULL || records == NULL || max == 0 || max > INT32_MAX || (arena == NULL && arena_bytes > 0))
+    if (channel == NULL || records == NULL || max == 0 || max > INT32_MAX || (arena == NULL && arena_bytes > 0) ||
+        flags != 0)
         return MACHNET_EINVAL;
     if (mn_forked(channel))
         return MACHNET_EFORKED;
@@ -151,11 +160,11 @@ int32_t machnet_recv_packed(machnet_channel *channel, uint64_t flow, machnet_rec
     return (int32_t)count;
 }
 
-int32_t machnet_recv_borrow(machnet_channel *channel, uint64_t flow, machnet_view *view)
+int32_t machnet_recv_borrow(machnet_channel *channel, uint64_t flow, machnet_view *view, uint32_t flags)
 {
     struct mn_flow *found;
 
-    if (channel == NULL || view == NULL)
+    if (channel == NULL || view == NULL || flags != 0)
         return MACHNET_EINVAL;
     if (mn_forked(channel))
         return MACHNET_EFORKED;

@@ -25,7 +25,7 @@ void mn_release_chain(struct machnet_channel *channel, struct mn_message *first,
     last->next = channel->receive.free;
     channel->receive.free = first;
     channel->receive.pumped = false;
-    mn_wake_engine(channel, MN_WAKE_RELEASES);
+    mn_wake_engine(channel, MN_WAKE_RELEASES | MN_WAKE_ROOM);
     if (!sound)
         mn_broken(channel);
 }

@@ -42,13 +42,20 @@ void mn_submit(struct machnet_channel *channel)
     mn_wake_engine(channel, MN_WAKE_SUBMISSIONS);
 }
 
+/* Whether there is room in the ring: MACHNET_OK, MACHNET_EAGAIN, or the channel is gone. */
+static int32_t find_room(struct machnet_channel *channel)
+{
+    int64_t space = mn_ring_space(&channel->send.submissions, 1);
+    if (space < 0)
+        return mn_broken(channel);
+    return space > 0 ? MACHNET_OK : MACHNET_EAGAIN;
+}
+
 /* Room in the ring and a slot. MACHNET_EAGAIN, _EMSGSIZE, or why the channel is gone. */
 static int32_t try_take(struct machnet_channel *channel, struct mn_flow *flow, uint64_t length, struct mn_slot **slot)
 {
-    int64_t space = mn_ring_space(&channel->send.submissions, 1);
-    if (space <= 0)
-        return space == 0 ? MACHNET_EAGAIN : mn_broken(channel);
-    return mn_space_take(channel, flow, length, slot);
+    int32_t status = find_room(channel);
+    return status == MACHNET_OK ? mn_space_take(channel, flow, length, slot) : status;
 }
 
 /* The same, after everything was tried. On MACHNET_EAGAIN the flow waits. */
@@ -62,9 +69,8 @@ static int32_t take(struct machnet_channel *channel, struct mn_flow *flow, uint6
     if (status == MACHNET_EAGAIN) {
         mn_space_wait(channel, flow);
         mn_control_glance(channel, &channel->send.idle);
-        /* What came before the flow was seen to wait raises no event. */
-        if (mn_space_reclaim(channel))
-            status = try_take(channel, flow, length, slot);
+        mn_space_reclaim(channel);
+        status = try_take(channel, flow, length, slot);
     }
     if (status == MACHNET_OK)
         mn_send_fed(channel, flow);
@@ -120,21 +126,23 @@ int32_t machnet_send_copy(machnet_channel *channel, uint64_t flow, const void *d
 {
     const machnet_record record = {.flow = flow, .tag = tag, .offset = 0, .length = length};
 
-    if (flags != 0 || (data == NULL && length > 0))
+    if (data == NULL && length > 0)
         return MACHNET_EINVAL;
-    int32_t sent = machnet_send_packed(channel, &record, 1, data, length);
+    int32_t sent = machnet_send_packed(channel, &record, 1, data, length, flags);
     return sent < 0 ? sent : MACHNET_OK;
 }
 
-static bool record_is_inside(const machnet_record *record, uint64_t arena_bytes)
+static bool record_is_sound(const machnet_record *record, uint64_t arena_bytes)
 {
-    return record->offset <= arena_bytes && record->length <= arena_bytes - record->offset;
+    return record->offset <= arena_bytes && record->length <= arena_bytes - record->offset && record->flags == 0 &&
+           record->reserved32 == 0 && record->reserved64 == 0;
 }
 
 int32_t machnet_send_packed(machnet_channel *channel, const machnet_record *records, uint32_t count, const void *arena,
-                            uint64_t arena_bytes)
+                            uint64_t arena_bytes, uint32_t flags)
 {
-    if (channel == NULL || records == NULL || count == 0 || count > INT32_MAX || (arena == NULL && arena_bytes > 0))
+    if (channel == NULL || records == NULL || count == 0 || count > INT32_MAX || (arena == NULL && arena_bytes > 0) ||
+        flags != 0)
         return MACHNET_EINVAL;
     if (mn_forked(channel))
         return MACHNET_EFORKED;
@@ -145,7 +153,7 @@ int32_t machnet_send_packed(machnet_channel *channel, const machnet_record *reco
     for (; status == MACHNET_OK && sent < count; sent++) {
         const machnet_record *record = &records[sent];
         struct mn_slot *slot;
-        if (!record_is_inside(record, arena_bytes)) {
+        if (!record_is_sound(record, arena_bytes)) {
             status = MACHNET_EINVAL;
             break;
         }
@@ -167,12 +175,13 @@ int32_t machnet_send_packed(machnet_channel *channel, const machnet_record *reco
     return (int32_t)sent;
 }
 
-int32_t machnet_send_reserve(machnet_channel *channel, uint64_t flow, uint64_t length, machnet_view *view)
+int32_t machnet_send_reserve(machnet_channel *channel, uint64_t flow, uint64_t length, machnet_view *view,
+                             uint32_t flags)
 {
     struct mn_flow *found;
     struct mn_slot *slot;
 
-    if (channel == NULL || view == NULL)
+    if (channel == NULL || view == NULL || flags != 0)
         return MACHNET_EINVAL;
     if (mn_forked(channel))
         return MACHNET_EFORKED;
@@ -222,13 +231,13 @@ int32_t machnet_send_commit(machnet_channel *channel, uint64_t buffer, uint64_t 
         return MACHNET_ECLOSED; /* by us: the buffer is still there, the flow is not */
     if (status != MACHNET_OK)
         return status;
-    int64_t space = mn_ring_space(&channel->send.submissions, 1);
-    if (space < 0)
-        return mn_broken(channel);
-    if (space == 0) {
+    status = find_room(channel);
+    if (status == MACHNET_EAGAIN) {
         mn_space_wait(channel, flow);
-        return MACHNET_EAGAIN;
+        status = find_room(channel);
     }
+    if (status != MACHNET_OK)
+        return status;
     /* Another thread may be abandoning it at this moment. */
     if (!atomic_compare_exchange_strong_explicit(&slot->token, &buffer, 0, memory_order_acq_rel, memory_order_relaxed))
         return MACHNET_EBADTOKEN;

@@ -4,8 +4,9 @@
  * to returned, which any thread may make: who drains completions, who abandons a reserved buffer. `token` is not 0 exactly while it is
  * reserved, `cookie` exactly while it is in flight; whoever sets either back to 0 owns the slot from there on.
  *
- * A flow that gets MACHNET_EAGAIN goes on a stack of waiters; space that was freed later raises its event. Both sides first publish (waiter;
- * freed space), run a seq_cst fence, then look at the other's: one of them sees both.
+ * A flow that gets MACHNET_EAGAIN goes on a stack of waiters; space that was freed later raises its event: by completions, by the application,
+ * or, where submissions were full (full_at), by the engine taking some. Both sides first publish (waiter; freed space), run a seq_cst
+ * fence, then look at the other's: one of them sees both.
  */
 #include "client/client.h"
 
@@ -162,8 +163,17 @@ void mn_space_freed(struct machnet_channel *channel)
         mn_signal_raise(&channel->notice);
 }
 
+uint32_t mn_space_wishes(const struct machnet_channel *channel)
+{
+    if (atomic_load_explicit(&channel->shared.waiters, memory_order_relaxed) == NULL)
+        return 0;
+    bool full = atomic_load_explicit(&channel->shared.full_at, memory_order_relaxed) != 0;
+    return full ? MN_WAKE_COMPLETIONS | MN_WAKE_ROOM : MN_WAKE_COMPLETIONS;
+}
+
 void mn_space_wait(struct machnet_channel *channel, struct mn_flow *flow)
 {
+    struct mn_ring *submissions = &channel->send.submissions;
     struct mn_shared *shared = &channel->shared;
 
     if (!flow->starved) {
@@ -174,12 +184,30 @@ void mn_space_wait(struct machnet_channel *channel, struct mn_flow *flow)
         atomic_fetch_sub_explicit(&shared->space_ready, 1, memory_order_relaxed);
     if (!atomic_exchange_explicit(&flow->waiter, true, memory_order_acq_rel))
         mn_stack_push(&shared->waiters, flow, flow, next_waiter);
-    atomic_thread_fence(memory_order_seq_cst); /* pairs with those in mn_space_freed and arm */
+    /* After the flow: who acts on it and clears it finds the flow. */
+    if (mn_ring_space(submissions, 1) == 0)
+        atomic_store_explicit(&shared->full_at, MN_FULL | submissions->cached, memory_order_release);
+    atomic_thread_fence(memory_order_seq_cst); /* pairs with those in mn_space_freed, mn_space_tell and arm */
     if (atomic_load_explicit(&shared->armed, memory_order_relaxed) != 0) {
-        atomic_fetch_or_explicit(&channel->header->client_sleeping, MN_WAKE_COMPLETIONS, memory_order_relaxed);
-        /* pairs with the fence of the engine between publishing completions and reading client_sleeping */
+        atomic_fetch_or_explicit(&channel->header->client_sleeping, mn_space_wishes(channel), memory_order_relaxed);
+        /* pairs with the fence of the engine between publishing (completions, what it took of submissions) and reading
+         * client_sleeping */
         atomic_thread_fence(memory_order_seq_cst);
     }
+}
+
+/* Receive side: whether the engine has taken submissions since a waiter found them full. True once. */
+static bool room_was_made(struct machnet_channel *channel)
+{
+    /* pairs with the release in mn_space_wait */
+    uint64_t full_at = atomic_load_explicit(&channel->shared.full_at, memory_order_acquire);
+    if (full_at == 0 ||
+        atomic_load_explicit(channel->send.submissions.theirs, memory_order_relaxed) == (uint32_t)full_at)
+        return false;
+    /* Not if it was full again meanwhile. */
+    atomic_compare_exchange_strong_explicit(&channel->shared.full_at, &full_at, 0, memory_order_relaxed,
+                                            memory_order_relaxed);
+    return true;
 }
 
 static void tell_flow(struct machnet_channel *channel, struct mn_flow *flow)
@@ -202,8 +230,12 @@ void mn_space_tell(struct machnet_channel *channel)
     if (atomic_load_explicit(&channel->shared.waiters, memory_order_relaxed) == NULL)
         return;
     bool freed = atomic_exchange_explicit(&channel->shared.space_freed, false, memory_order_acquire);
-    if (hand_over(channel) <= 0 && !freed)
+    freed |= room_was_made(channel);
+    freed |= hand_over(channel) > 0;
+    if (!freed)
         return;
+    /* Pairs with that in mn_space_wait: a flow that is not on the stack yet finds what was handed over. */
+    atomic_thread_fence(memory_order_seq_cst);
     struct mn_flow *last_in = mn_stack_take(&channel->shared.waiters), *order = NULL;
     /* The stack has the latest first: turn it round. */
     for (struct mn_flow *flow = last_in, *next; flow != NULL; flow = next) {

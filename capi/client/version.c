@@ -28,10 +28,12 @@ int32_t machnet_has_feature(const char *name)
 }
 
 /* The structs of the ABI, frozen at birth. */
-_Static_assert(sizeof(machnet_error) == 256, "ABI");
+_Static_assert(sizeof(machnet_error) == 256 && _Alignof(machnet_error) == 8, "ABI");
+_Static_assert(offsetof(machnet_error, option) == 8 && offsetof(machnet_error, message) == 24, "ABI");
 _Static_assert(sizeof(machnet_event) == 64 && offsetof(machnet_event, flow) == 8, "ABI");
 _Static_assert(sizeof(machnet_address) == 32 && offsetof(machnet_address, port) == 16, "ABI");
 _Static_assert(sizeof(machnet_flow_info) == 128 && offsetof(machnet_flow_info, listener) == 8, "ABI");
-_Static_assert(sizeof(machnet_message) == 32, "ABI");
-_Static_assert(sizeof(machnet_record) == 32, "ABI");
-_Static_assert(sizeof(machnet_view) == 48 && offsetof(machnet_view, buffer) == 32, "ABI");
+_Static_assert(sizeof(machnet_message) == 48 && offsetof(machnet_message, flags) == 24, "ABI");
+_Static_assert(sizeof(machnet_record) == 48 && offsetof(machnet_record, flags) == 32, "ABI");
+_Static_assert(sizeof(machnet_view) == 64 && offsetof(machnet_view, buffer) == 32 && offsetof(machnet_view, flags) == 40,
+               "ABI");

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Waiting, and the descriptor. The channel's epoll descriptor watches the pipe from the engine, the control socket, `notice` and `wake`.
+ * Waiting, and the descriptor. The channel's epoll descriptor watches the wake-up socket (channel/wakeup.h), the control socket, `notice` and
+ * `wake`.
  *
  * Once machnet_channel_fd was called, this holds whenever the application may poll: what came and was not taken makes the descriptor readable.
- * It goes quiet only in mn_idle (a call that returns MACHNET_EAGAIN): there the pipe is emptied first, then the engine is asked to signal,
- * then the rings are looked at once more. What has gone into private queues since the last time raises `notice`, which is an edge, too.
+ * It goes quiet only in mn_idle (a call that returns MACHNET_EAGAIN): there the wake-up socket is emptied first, then the engine is asked to
+ * signal, then the rings are looked at once more. What has gone into private queues since the last time raises `notice`, which is an edge, too.
  */
 #include "client/client.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -20,6 +22,9 @@ enum {
     WATCHED = 4, /* descriptors in the epoll */
     TAKE_DELIVERIES = 1024,
     SPINS_PER_LOOK = 16, /* at the clock */
+    YIELD_EVERY_NS = 3000,   /* how often others may have the processor, if they seem not to want it */
+    YIELD_TAKEN_NS = 1000,   /* a yield that takes so long was taken */
+    SHARED_NS = 10000000,    /* so long after it we expect another one to be */
 };
 
 /* Asks the engine for a signal from here on. */
@@ -27,14 +32,11 @@ static void arm(struct machnet_channel *channel)
 {
     struct mn_shared *shared = &channel->shared;
     _Atomic uint32_t *sleeping = &channel->header->client_sleeping;
-    uint32_t bits = MN_WAKE_DELIVERIES;
 
     atomic_store_explicit(&shared->armed, 1, memory_order_relaxed);
     atomic_thread_fence(
         memory_order_seq_cst); /* pairs with those in mn_space_wait, mn_space_freed and machnet_flow_close */
-    if (atomic_load_explicit(&shared->waiters, memory_order_relaxed) != NULL)
-        bits |= MN_WAKE_COMPLETIONS;
-    atomic_fetch_or_explicit(sleeping, bits, memory_order_relaxed);
+    atomic_fetch_or_explicit(sleeping, MN_WAKE_DELIVERIES | mn_space_wishes(channel), memory_order_relaxed);
     /* pairs with the fence of the engine between publishing and reading client_sleeping */
     atomic_thread_fence(memory_order_seq_cst);
 }
@@ -42,7 +44,8 @@ static void arm(struct machnet_channel *channel)
 /* Awake again. Who uses the descriptor stays armed: the engine's next signal is as good as one later. */
 static void disarm(struct machnet_channel *channel)
 {
-    if (atomic_load_explicit(&channel->shared.descriptor, memory_order_relaxed))
+    if (atomic_load_explicit(&channel->shared.descriptor, memory_order_relaxed) ||
+        atomic_load_explicit(&channel->shared.armed, memory_order_relaxed) == 0)
         return;
     atomic_store_explicit(&channel->shared.armed, 0, memory_order_relaxed);
     atomic_fetch_and_explicit(&channel->header->client_sleeping, 0, memory_order_relaxed);
@@ -55,9 +58,9 @@ static void handle_ready(struct machnet_channel *channel, const struct epoll_eve
 
     for (int i = 0; i < count; i++) {
         int fd = events[i].data.fd;
-        if (fd == channel->pipe) {
+        if (fd == channel->signal_fd) {
             ssize_t got = read(fd, bytes, sizeof bytes);
-            if (got == 0) /* its write end is closed: the control socket knows why */
+            if (got == 0) /* its other end is closed: the control socket knows why */
                 mn_control_look(channel);
         } else if (fd == channel->control.socket) {
             mn_control_look(channel);
@@ -130,6 +133,7 @@ void mn_settle(struct machnet_channel *channel)
     if (!atomic_load_explicit(&channel->shared.descriptor, memory_order_acquire))
         return;
     arm(channel);
+    mn_space_tell(channel);
     if (queues_hold(channel) || mn_deliveries_wait(channel))
         mn_signal_raise(&channel->notice);
     channel->receive.news = false;
@@ -148,7 +152,8 @@ static bool something_new(struct machnet_channel *channel)
            atomic_load_explicit(&shared->woken, memory_order_acquire);
 }
 
-int32_t mn_sleep(struct machnet_channel *channel, int64_t deadline_ns)
+/* Sleeps till something may have happened. As mn_pause. */
+static int32_t sleep_until(struct machnet_channel *channel, int64_t deadline_ns)
 {
     struct epoll_event events[WATCHED];
     int64_t left_ns = -1;
@@ -173,55 +178,100 @@ int32_t mn_sleep(struct machnet_channel *channel, int64_t deadline_ns)
     return MACHNET_OK;
 }
 
+/* ---- Polling ---- */
+
+int64_t mn_polls_until(const struct machnet_channel *channel, int64_t deadline_ns)
+{
+    int64_t until_ns = channel->poll == MACHNET_POLL_SPIN ? INT64_MAX : 0;
+    if (channel->poll == MACHNET_POLL_ADAPTIVE && channel->spin_ns > 0)
+        until_ns = mn_now_ns() + (int64_t)channel->spin_ns;
+    return deadline_ns >= 0 && until_ns > deadline_ns ? deadline_ns : until_ns;
+}
+
+/* Lets others have the processor, at once if we know that it is shared: what we wait for may come from the engine on the same one. */
+static void yield(struct mn_receiver *receive, int64_t now_ns)
+{
+    if (now_ns >= receive->shared_until_ns && now_ns - receive->last_yield_ns < YIELD_EVERY_NS)
+        return;
+    sched_yield();
+    receive->last_yield_ns = mn_now_ns();
+    if (receive->last_yield_ns - now_ns >= YIELD_TAKEN_NS)
+        receive->shared_until_ns = receive->last_yield_ns + SHARED_NS;
+}
+
+static bool spin(struct machnet_channel *channel, int spins)
+{
+    for (int i = 0; i < spins; i++) {
+        if (something_new(channel))
+            return true;
+#if defined(__x86_64__) || defined(__i386__)
+        __builtin_ia32_pause();
+#endif
+    }
+    return false;
+}
+
+/* Polls until the time is over (false) or something has come. */
+static bool poll_until(struct machnet_channel *channel, int64_t until_ns)
+{
+    struct mn_receiver *receive = &channel->receive;
+
+    mn_receive_done(channel);
+    for (int64_t now_ns = mn_now_ns(); now_ns < until_ns; now_ns = mn_now_ns()) {
+        if (spin(channel, now_ns < receive->shared_until_ns ? 1 : SPINS_PER_LOOK))
+            return true;
+        mn_control_glance(channel, &receive->idle);
+        yield(receive, now_ns);
+    }
+    return false;
+}
+
+int32_t mn_pause(struct machnet_channel *channel, int64_t *poll_until_ns, int64_t deadline_ns)
+{
+    if (*poll_until_ns > 0 && poll_until(channel, *poll_until_ns))
+        return MACHNET_OK;
+    *poll_until_ns = 0;
+    return sleep_until(channel, deadline_ns);
+}
+
+/* ---- machnet_channel_wait ---- */
+
 /* The part of `mask` that holds, or why the channel is gone. */
 static int32_t look(struct machnet_channel *channel, uint32_t mask)
 {
-    int32_t gone = mn_gone(channel);
+    int32_t gone = mn_gone(channel), taken = 0;
     uint32_t held = 0;
 
     if (gone < 0 && gone != MACHNET_EENGINEGONE)
         return gone;
     mn_purge_flows(channel);
     if ((mask & MACHNET_WAIT_RECEIVE) == 0 || channel->receive.ready_first == NULL) {
-        int32_t taken;
         do
             taken = mn_deliveries_take(channel, TAKE_DELIVERIES);
         while (taken > 0);
-        if (taken < 0)
+        if (taken < 0 && taken != MACHNET_ELOWMEMORY)
             return taken;
         mn_space_tell(channel);
     }
-    if (channel->receive.ready_first != NULL)
+    /* An end is told once, also one that a receive call has taken off the ring on its way to EAGAIN: the caller looks again. */
+    if (channel->receive.ready_first != NULL || channel->receive.ended)
         held |= MACHNET_WAIT_RECEIVE;
     if (channel->receive.event_first != NULL)
         held |= MACHNET_WAIT_EVENT;
     if (atomic_load_explicit(&channel->shared.space_ready, memory_order_relaxed) > 0)
         held |= MACHNET_WAIT_SEND;
     held &= mask;
-    return held != 0 ? (int32_t)held : gone;
-}
-
-/* Spins until the time is over (false) or something has come. */
-static bool spin(struct machnet_channel *channel, int64_t until_ns)
-{
-    do {
-        for (int i = 0; i < SPINS_PER_LOOK; i++) {
-            if (something_new(channel))
-                return true;
-#if defined(__x86_64__) || defined(__i386__)
-            __builtin_ia32_pause();
-#endif
-        }
-    } while (mn_now_ns() < until_ns);
-    return false;
+    if ((held & MACHNET_WAIT_RECEIVE) != 0)
+        channel->receive.ended = false;
+    if (held != 0)
+        return (int32_t)held;
+    return taken < 0 ? taken : gone;
 }
 
 /* Waits for something of the mask, a wake (0), or the deadline. */
 static int32_t wait_for(struct machnet_channel *channel, uint32_t mask, int64_t deadline_ns)
 {
-    int64_t spin_until_ns = channel->spin_ns > 0 ? mn_now_ns() + (int64_t)channel->spin_ns : 0;
-    if (deadline_ns >= 0 && spin_until_ns > deadline_ns)
-        spin_until_ns = deadline_ns;
+    int64_t poll_until_ns = mn_polls_until(channel, deadline_ns);
     for (;;) {
         int32_t held = look(channel, mask);
         if (held != 0)
@@ -230,10 +280,7 @@ static int32_t wait_for(struct machnet_channel *channel, uint32_t mask, int64_t 
             mn_signal_clear(&channel->wake);
             return 0;
         }
-        if (spin_until_ns > 0 && spin(channel, spin_until_ns))
-            continue;
-        spin_until_ns = 0;
-        int32_t status = mn_sleep(channel, deadline_ns);
+        int32_t status = mn_pause(channel, &poll_until_ns, deadline_ns);
         if (status == MACHNET_ETIMEDOUT) {
             held = look(channel, mask);
             return held != 0 ? held : MACHNET_ETIMEDOUT;

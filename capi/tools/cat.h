@@ -25,18 +25,22 @@ struct cat {
     uint64_t flow;
     machnet_address address;
     char address_text[MACHNET_ADDRESS_TEXT_MAX];
+    char peer_text[MACHNET_ADDRESS_TEXT_MAX]; /* the other end of the flow */
     bool listen;
     bool show_progress;
     XXH3_state_t *hash;
     uint64_t bytes;
+    machnet_message answer; /* sender: the last message of the receiver */
     struct progress progress;
 };
 
 /* The summary of cat->bytes and cat->hash. */
 void cat_summary(const struct cat *cat, uint8_t summary[CAT_SUMMARY_BYTES]);
 
-/* Prints what failed; returns TOOL_FAILED. */
-int cat_fail(const char *what, int32_t status);
+/* Prints what failed, after the last line of progress. Both return TOOL_FAILED. */
+int cat_fail(struct cat *cat, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same, when `status` has ended the transfer: with the peer, how far it came, and what to do. */
+int cat_broken(struct cat *cat, int32_t status);
 
 /* Both return an exit status and have printed why it is not 0. */
 int cat_send(struct cat *cat);

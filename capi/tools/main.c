@@ -2,8 +2,12 @@
 /* The `machnet` command: a client like any other. */
 #include "tools.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct {
     const char *name;
@@ -11,6 +15,7 @@ static const struct {
     const char *help;
 } commands[] = {
     {"cat", command_cat, "send standard input to another machine, or receive to standard output"},
+    {"perf", command_perf, "measure latency, throughput and processor time to a peer"},
     {"status", command_status, "show what the engine of this machine is doing"},
 };
 
@@ -20,31 +25,35 @@ static void usage(FILE *out)
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
         fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
     fputs("\n`machnet COMMAND --help` says more. The engine is found by $MACHNET_SOCKET, else at\n"
-          "/run/machnet/machnet.sock, else at $XDG_RUNTIME_DIR/machnet.sock.\n", out);
+          "/run/machnet/machnet.sock, else at $XDG_RUNTIME_DIR/machnet.sock.\n",
+          out);
 }
 
-int tool_fail(const char *command, const char *what, int32_t status, const machnet_error *error)
+/* A descriptor that is missing would be the number of a socket soon. What takes its place is open for the wrong direction, so that its use is an
+ * error as before. */
+static void fill_standard_descriptors(void)
 {
-    const char *why = error != NULL && error->message[0] != '\0' ? error->message : machnet_status_text(status);
-    fprintf(stderr, "machnet %s: %s: %s\n", command, what, why);
-    return TOOL_FAILED;
-}
-
-const char *tool_bytes(double bytes, char *text, uint64_t capacity)
-{
-    static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB"};
-    unsigned unit = 0;
-    while (bytes >= 1000 && unit < 5) {
-        bytes /= 1000;
-        unit++;
+    for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
     }
-    snprintf(text, capacity, unit == 0 ? "%.0f %s" : "%.2f %s", bytes, units[unit]);
-    return text;
+}
+
+/* At exit: what was printed is not printed until it is written. */
+static void check_output(void)
+{
+    if (!ferror(stdout) && fflush(stdout) == 0)
+        return;
+    fprintf(stderr, "machnet: cannot write standard output: %s\n", strerror(errno));
+    _exit(TOOL_FAILED);
 }
 
 int main(int argc, char **argv)
 {
-    if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-?") == 0 || strcmp(argv[1], "help") == 0)) {
+    fill_standard_descriptors();
+    (void)atexit(check_output);
+    if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "-?") == 0 ||
+                      strcmp(argv[1], "help") == 0)) {
         usage(stdout);
         return TOOL_OK;
     }

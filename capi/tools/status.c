@@ -9,11 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char doc[] = "Show what the engine of this machine is doing: addresses, applications, channels, flows.\v"
+static const char doc[] = "Show what the engine of this machine is doing: addresses, applications, channels, listeners, flows.\v"
                           "Exit status: 0 shown, 1 no engine answered (stderr says why), 2 wrong usage.";
 
 static const struct argp_option options[] = {
     {"json", 'j', NULL, 0, "Print one JSON object, as the engine gave it", 0},
+    TOOL_HELP_OPTION,
     {NULL, 0, NULL, 0, NULL, 0},
 };
 
@@ -24,6 +25,8 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         *json = true;
         return 0;
     }
+    if (key == 'h')
+        argp_state_help(state, stdout, ARGP_HELP_STD_HELP);
     if (key == ARGP_KEY_ARG)
         argp_error(state, "'%s' is not expected", argument);
     return ARGP_ERR_UNKNOWN;
@@ -35,28 +38,13 @@ static char *fetch(void)
     machnet_context *context = NULL;
     machnet_error error = {0};
     char *text = NULL;
-    uint64_t capacity = 65536, length = 0;
     int32_t status = machnet_context_open(MACHNET_ABI_VERSION, NULL, &context, &error);
-    if (status != MACHNET_OK) {
-        tool_fail("status", "ask the engine", status, &error);
-        return NULL;
-    }
-    do {
-        char *larger = realloc(text, capacity);
-        if (larger == NULL) {
-            status = MACHNET_ENOMEM;
-            break;
-        }
-        text = larger;
-        status = machnet_context_status(context, text, capacity, &length, &error);
-        capacity = length + 4096; /* it may grow until we ask again */
-    } while (status == MACHNET_EMSGSIZE);
-    machnet_context_unref(context);
     if (status == MACHNET_OK)
-        return text;
-    tool_fail("status", "ask the engine", status, &error);
-    free(text);
-    return NULL;
+        status = tool_engine_status(context, &text, &error);
+    machnet_context_unref(context);
+    if (status != MACHNET_OK)
+        tool_fail("status", "ask the engine", status, &error);
+    return text;
 }
 
 static const char *text_of(const json_t *object, const char *key)
@@ -82,19 +70,46 @@ static void print_engine(const json_t *root)
     printf("\n");
 }
 
+static void print_workers(const json_t *root)
+{
+    size_t index;
+    json_t *worker;
+    printf("\n%-8s %14s %14s %10s %8s %14s %14s %14s\n", "worker", "loops", "sleeps", "cpu s", "flows", "handed over",
+           "handed in", "dropped");
+    json_array_foreach(json_object_get(root, "workers"), index, worker)
+        printf("%-8" PRId64 " %14" PRId64 " %14" PRId64 " %10.2f %8" PRId64 " %14" PRId64 " %14" PRId64 " %14" PRId64 "\n",
+               number_of(worker, "index"), number_of(worker, "loops"), number_of(worker, "sleeps"),
+               (double)number_of(worker, "cpu_ns") / 1e9, number_of(worker, "flows"), number_of(worker, "handed_over"),
+               number_of(worker, "handed_in"), number_of(worker, "handover_dropped"));
+}
+
 static void print_channels(const json_t *root)
 {
     size_t index;
     json_t *channel;
     json_t *channels = json_object_get(root, "channels");
-    printf("\n%-8s %-8s %-20s %8s %12s %12s %14s %14s\n", "channel", "pid", "application", "flows", "sent", "received",
-           "send bytes", "receive bytes");
+    printf("\n%-8s %-8s %-20s %6s %8s %12s %12s %14s %14s\n", "channel", "pid", "application", "worker", "flows", "sent",
+           "received", "send bytes", "receive bytes");
     json_array_foreach(channels, index, channel)
-        printf("%-8" PRId64 " %-8" PRId64 " %-20s %8" PRId64 " %12" PRId64 " %12" PRId64 " %14" PRId64 " %14" PRId64 "\n",
-               number_of(channel, "id"), number_of(channel, "pid"), text_of(channel, "name"), number_of(channel, "flows"),
+        printf("%-8" PRId64 " %-8" PRId64 " %-20s %6" PRId64 " %8" PRId64 " %12" PRId64 " %12" PRId64 " %14" PRId64
+               " %14" PRId64 "\n",
+               number_of(channel, "id"), number_of(channel, "pid"), text_of(channel, "name"),
+               number_of(channel, "worker"), number_of(channel, "flows"),
                number_of(channel, "messages_sent"), number_of(channel, "messages_received"),
                number_of(channel, "send_bytes"), number_of(channel, "receive_bytes"));
     if (json_array_size(channels) == 0)
+        printf("(none)\n");
+}
+
+static void print_listeners(const json_t *root)
+{
+    size_t index;
+    json_t *listener;
+    json_t *listeners = json_object_get(root, "listeners");
+    printf("\n%-24s %-8s\n", "listener", "channel");
+    json_array_foreach(listeners, index, listener)
+        printf("%-24s %-8" PRId64 "\n", text_of(listener, "local"), number_of(listener, "channel"));
+    if (json_array_size(listeners) == 0)
         printf("(none)\n");
 }
 
@@ -137,7 +152,9 @@ int command_status(int argc, char **argv)
         return TOOL_FAILED;
     }
     print_engine(root);
+    print_workers(root);
     print_channels(root);
+    print_listeners(root);
     print_flows(root);
     json_decref(root);
     return TOOL_OK;

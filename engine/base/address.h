@@ -4,6 +4,7 @@
 #define MACHNET_ENGINE_BASE_ADDRESS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/endpoint.h"
 
@@ -11,6 +12,15 @@ enum { ADDRESS_TEXT_BYTES = 64 };
 
 /* Reads "10.0.0.2" or "fd00::2" into ip, with port 0. False if the text is neither. */
 bool address_parse_ip(const char *text, struct endpoint *ip);
+
+/* Reads an IPv4 address into `ip`, in host order. */
+bool address_parse_ipv4(const char *text, uint32_t *ip);
+
+/* Reads "10.0.0.2/24" into ip and length. Without a length it is that of one address (32, IPv6: 128). */
+bool address_parse_prefix(const char *text, struct endpoint *ip, uint8_t *length);
+
+/* Reads "02:00:00:00:00:01". */
+bool address_parse_mac(const char *text, uint8_t mac[6]);
 
 /* Write the address, with and without its port ("10.0.0.2:7000", "[fd00::2]:7000"), and return `text`. */
 const char *address_format_ip(const struct endpoint *ip, char text[ADDRESS_TEXT_BYTES]);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { CAPACITY_MIN = 8 };
+enum { CAPACITY_MIN = 16 };
 
 static uint32_t log2_of(uint32_t capacity, size_t size)
 {

@@ -29,4 +29,16 @@ static inline bool endpoint_is_ipv4(const struct endpoint *e)
     return memcmp(e->ip, prefix, sizeof prefix) == 0;
 }
 
+/* The IPv4 address in host order; `e` has one. */
+static inline uint32_t endpoint_ipv4(const struct endpoint *e)
+{
+    return (uint32_t)e->ip[12] << 24 | (uint32_t)e->ip[13] << 16 | (uint32_t)e->ip[14] << 8 | e->ip[15];
+}
+
+static inline struct endpoint endpoint_from_ipv4(uint32_t ip, uint16_t port)
+{
+    return (struct endpoint){.ip = {[10] = 0xff, 0xff, (uint8_t)(ip >> 24), (uint8_t)(ip >> 16), (uint8_t)(ip >> 8), (uint8_t)ip},
+                             .port = port};
+}
+
 #endif /* MACHNET_ENGINE_BASE_ENDPOINT_H */

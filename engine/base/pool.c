@@ -28,11 +28,10 @@ void pool_fini(struct pool *pool)
 
 uint32_t pool_log2(uint64_t bytes)
 {
-    uint32_t log2 = POOL_LOG2_MIN;
-    while (log2 < 63 && (UINT64_C(1) << log2) < bytes) {
-        log2++;
-    }
-    return log2;
+    const uint64_t least = UINT64_C(1) << POOL_LOG2_MIN;
+    const uint64_t most = UINT64_C(1) << 63;
+    bytes = bytes < least ? least : bytes > most ? most : bytes;
+    return 64 - (uint32_t)__builtin_clzll(bytes - 1);
 }
 
 void *pool_take(struct pool *pool, uint32_t log2)

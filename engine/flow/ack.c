@@ -42,6 +42,29 @@ static void advance(struct receiver *rx, uint64_t number)
     rx->next_number = number + 1;
 }
 
+/* The lowest number that is remembered. */
+static uint64_t floor_of(const struct receiver *rx)
+{
+    return rx->next_number > NUMBERS_TRACKED ? rx->next_number - NUMBERS_TRACKED : 0;
+}
+
+/* The lowest number of the run of seen (or missing) ones that ends at `top`, not below `floor`. */
+static uint64_t run_begin(const struct receiver *rx, uint64_t top, uint64_t floor, bool of_seen)
+{
+    uint64_t n = top;
+    while (n > floor) {
+        const uint64_t word = rx->seen[(n - 1) % NUMBERS_TRACKED / 64];
+        const uint32_t in_word = (uint32_t)((n - 1) % 64) + 1; /* from bit 0 to that of n - 1 */
+        const uint64_t ends = (of_seen ? ~word : word) << (64 - in_word); /* the topmost bit is that of n - 1 */
+        if (ends != 0) {
+            n -= (uint32_t)__builtin_clzll(ends);
+            break;
+        }
+        n -= in_word;
+    }
+    return max_u64(n, floor);
+}
+
 static uint64_t ack_delay(const struct flow *flow)
 {
     uint64_t delay = flow->tx.srtt ? flow->tx.srtt / 4 : ACK_DELAY_UNMEASURED;
@@ -57,6 +80,9 @@ void number_record(struct flow *flow, uint64_t number, bool eliciting, uint64_t 
         rx->largest_time = now;
     }
     mark(rx, number);
+    if (!in_order) {
+        rx->run = run_begin(rx, rx->next_number, floor_of(rx), true);
+    }
     if (!eliciting) {
         return;
     }
@@ -71,29 +97,12 @@ void number_record(struct flow *flow, uint64_t number, bool eliciting, uint64_t 
     }
 }
 
-/* The lowest number of the run of seen (or missing) ones that ends at `top`, not below `floor`. */
-static uint64_t run_begin(const struct receiver *rx, uint64_t top, uint64_t floor, bool of_seen)
-{
-    uint64_t n = top;
-    while (n > floor) {
-        uint64_t word = rx->seen[(n - 1) % NUMBERS_TRACKED / 64];
-        if (n % 64 == 0 && n - floor >= 64 && word == (of_seen ? UINT64_MAX : 0)) {
-            n -= 64;
-        } else if (seen(rx, n - 1) == of_seen) {
-            n--;
-        } else {
-            break;
-        }
-    }
-    return n;
-}
-
 void ack_frame(const struct flow *flow, struct wire_frame *frame, uint64_t now)
 {
     const struct receiver *rx = &flow->rx;
     uint64_t largest = rx->next_number - 1;
-    uint64_t floor = rx->next_number > NUMBERS_TRACKED ? rx->next_number - NUMBERS_TRACKED : 0;
-    uint64_t begin = run_begin(rx, largest, floor, true);
+    uint64_t floor = floor_of(rx);
+    uint64_t begin = max_u64(rx->run, floor);
     uint64_t held = now - rx->largest_time;
 
     frame->type = WIRE_FRAME_ACK;
@@ -134,13 +143,27 @@ static void sample(struct sender *tx, uint64_t rtt)
     tx->srtt = (7 * tx->srtt + rtt) / 8;
 }
 
-static void measure(struct flow *flow, const struct record *record, uint32_t holding_ns, uint64_t now)
+static void measure(struct flow *flow, uint64_t sent, uint32_t holding_ns, uint64_t now)
 {
-    uint64_t rtt = now - record->time;
+    uint64_t rtt = now - sent;
     if (holding_ns != WIRE_HOLDING_UNKNOWN && holding_ns < rtt) {
         rtt -= holding_ns;
     }
     sample(&flow->tx, max_u64(rtt, 1));
+}
+
+/* By the packet for which the ACK was sent, or, if that was given up already, by an earlier one that was. */
+static void measure_by(struct flow *flow, uint64_t largest, uint32_t holding_ns, uint64_t now)
+{
+    struct sender *tx = &flow->tx;
+    if (deque_holds(&tx->records, largest) && (RECORD(flow, largest)->flags & RECORD_LIVE)) {
+        measure(flow, RECORD(flow, largest)->time, holding_ns, now);
+    } else if (tx->doubted_time != 0 && largest >= tx->doubted) {
+        measure(flow, tx->doubted_time, holding_ns, now);
+    }
+    if (largest >= tx->doubted) {
+        tx->doubted_time = 0;
+    }
 }
 
 /* Acknowledges the packets [first, last] that are in flight; returns how many. */
@@ -212,16 +235,16 @@ bool ack_receive(struct flow *flow, const struct wire_frame *frame, uint64_t now
         return false;
     }
     bool limited = tx->in_flight >= tx->congestion.window / 2;
-    if (deque_holds(&tx->records, largest) && (RECORD(flow, largest)->flags & RECORD_LIVE)) {
-        measure(flow, RECORD(flow, largest), frame->ack.holding_ns, now);
-    }
+    measure_by(flow, largest, frame->ack.holding_ns, now);
     uint32_t count = acknowledge_all(flow, frame, largest);
     if (count > 0) {
         tx->largest_acknowledged = max_u64(tx->largest_acknowledged, largest + 1);
         congestion_acknowledged(&tx->congestion, count, limited);
         tx->backoff = 0;
-        flow_activate(flow);
         loss_detect(flow, now);
+        if (send_wanted(flow)) {
+            flow_activate(flow);
+        }
     }
     records_trim(flow);
     send_trim(flow);

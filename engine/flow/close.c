@@ -5,7 +5,9 @@
 #define ANSWER_NS \
     MILLISECONDS( \
         1000) /* so long a peer that has our FIN may take to send its own, or to take our messages after its own */
-#define LINGER_MIN MILLISECONDS(10)
+/* The peer's timeouts grow with each loss, and a peer whose last acknowledgement is lost after we forgot the flow is told that it was reset, although all
+ * has arrived. */
+#define LINGER_MIN MILLISECONDS(200)
 
 static uint64_t linger(const struct flow *flow)
 {
@@ -68,6 +70,16 @@ void flow_abort(struct flow *flow, enum transport_status status, uint16_t reason
     }
 }
 
+void flow_drop_unannounced(struct flow *flow, uint16_t reason, uint64_t now)
+{
+    flow->closed = true;
+    flow->ended_told = true;
+    flow->announce_owed = false;
+    incoming_drop_all(flow);
+    flow_abort(flow, TRANSPORT_REFUSED, reason, now);
+    flow_settle(flow);
+}
+
 static void progress_closing(struct flow *flow, uint64_t now)
 {
     bool done = flow->fin_acknowledged && deque_count(&flow->tx.messages) == 0;
@@ -127,6 +139,7 @@ static void close_in_order(struct flow *flow, uint64_t now)
 void transport_close(struct transport *transport, struct flow *flow, bool abort, uint64_t now)
 {
     flow->closed = true;
+    flow->over_share = false;
     if (abort) {
         incoming_drop_all(flow);
         flow_abort(flow, TRANSPORT_ABORTED, WIRE_REASON_ABORTED, now);

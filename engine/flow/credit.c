@@ -6,8 +6,9 @@
  *          limit >= released + 64 KiB while the flow is open: the next message can always begin once the reader has read
  *   owner: promised_bytes = sum over its flows of (limit - released)
  *          and of what the readers of closed flows still hold
- * A flow begins with 64 KiB; more comes with use, while no more than half of the budget is promised: so it covers the 64 KiB of
- * budget / 128 KiB more flows. With flows beyond that a message may find no memory; its packet is then not acknowledged.
+ * A flow begins with 64 KiB; more comes with use, while no more than half of the budget is promised and the owner's memory is not
+ * scarce. What the memory must be for that, so that a message finds room, is for the owner to know (channel_memory.c). With more
+ * flows than that covers a message may find none; its packet is then not acknowledged, and the reader told that it stalls.
  *   A settled flow has limit = delivered: it promises what the reader still holds.
  */
 #include "flow/flow.h"
@@ -16,8 +17,8 @@ enum { MESSAGES_MIN = 16, MESSAGES_MAX = 1024, BYTES_PER_MESSAGE = 256, WINDOW_M
 
 static uint64_t window_bytes(const struct transport_owner *owner)
 {
-    uint64_t share = owner->receive_budget / (2 * max_u64(owner->flow_count, 1));
-    return max_u64(min_u64(share, owner->receive_budget / 4), WINDOW_MIN);
+    uint64_t share = owner->receive_budget / (2 * max_u64(owner->flow_count - owner->half_open, 1));
+    return owner->scarce ? WINDOW_MIN : max_u64(min_u64(share, owner->receive_budget / 4), WINDOW_MIN);
 }
 
 static uint64_t window_messages(uint64_t bytes)
@@ -29,7 +30,7 @@ static void raise_limits(struct flow *flow, uint64_t bytes)
 {
     struct transport_owner *owner = flow->owner;
     struct receiver *rx = &flow->rx;
-    uint64_t half = owner->receive_budget / 2;
+    uint64_t half = owner->scarce ? 0 : owner->receive_budget / 2;
     uint64_t left = half > owner->promised_bytes ? half - owner->promised_bytes : 0;
     uint64_t limit = min_u64(rx->released_bytes + bytes, rx->limit_bytes + left);
     limit = max_u64(limit, rx->released_bytes + WINDOW_MIN);
@@ -40,12 +41,16 @@ static void raise_limits(struct flow *flow, uint64_t bytes)
     rx->limit_messages = max_u64(rx->limit_messages, rx->released_messages + window_messages(bytes));
 }
 
+void credit_tell_first(struct flow *flow)
+{
+    flow->rx.told_bytes = WINDOW_MIN;
+    flow->rx.told_messages = window_messages(WINDOW_MIN);
+}
+
 void credit_init(struct flow *flow)
 {
-    struct receiver *rx = &flow->rx;
+    credit_tell_first(flow);
     raise_limits(flow, WINDOW_MIN);
-    rx->told_bytes = rx->limit_bytes;
-    rx->told_messages = rx->limit_messages;
 }
 
 /* A CREDIT frame goes out when it is worth one, or lets a peer go on that is blocked. */
@@ -89,12 +94,15 @@ void credit_reader_gone(struct flow *flow)
     update(flow);
 }
 
-void credit_blocked(struct flow *flow, uint64_t bytes, uint64_t message)
+void credit_blocked(struct flow *flow, uint64_t bytes, uint64_t message, uint64_t now)
 {
     flow->rx.blocked = true;
     flow->rx.blocked_bytes = bytes;
     flow->rx.blocked_message = message;
     update(flow);
+    if (flow->rx.blocked && flow->state == FLOW_OPEN && flow->owner && flow->owner->scarce) {
+        grant_head(flow, false, now);
+    }
 }
 
 void credit_settle(struct flow *flow)
@@ -114,6 +122,10 @@ void transport_released(struct transport *transport, struct flow *flow, uint32_t
     }
     grant_released(flow, length);
     credit_release(flow, length);
+    if (flow->over_share) {
+        flow->over_share = false;
+        flow_deliver(flow, now);
+    }
     grant_run(transport, flow->owner, now);
     transport_reap(transport);
 }

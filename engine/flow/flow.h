@@ -16,6 +16,8 @@ bool flow_hash(struct flow *flow, uint64_t remote_cid);
 struct flow *flow_find_remote(const struct transport *transport, const struct endpoint *remote, uint64_t remote_cid);
 /* The flow may have something to transmit. */
 void flow_activate(struct flow *flow);
+/* The flow has nothing to transmit for now. */
+void flow_quiet(struct flow *flow);
 /* A deadline of the flow may have come nearer. */
 void flow_timer(struct flow *flow);
 /* The flow is GONE, or its owner is through with it: freed at the end of this call from outside, if both. */
@@ -53,6 +55,16 @@ void handshake_timeout(struct flow *flow, uint64_t now);
 /* The first valid FLOW packet of a half-open flow has come. */
 void handshake_confirmed(struct flow *flow, uint64_t now);
 
+/* ---- opening.c: whose INIT is next ---- */
+
+/* The flow, which is OPENING, waits for its owner's turn, or does not wait any more. */
+void opening_append(struct flow *flow);
+void opening_remove(struct flow *flow);
+bool opening_ready(const struct transport *transport);
+/* The next INIT, or 0: there is none, or none may be sent before inits_held_until. */
+size_t opening_transmit(struct transport *transport, uint8_t *buffer, size_t capacity, struct transport_path *path,
+                        uint64_t now);
+
 /* ---- listener.c ---- */
 
 const struct listener *listener_find(const struct transport *transport, const struct endpoint *local);
@@ -60,7 +72,7 @@ void listeners_drop(struct transport *transport, const struct transport_owner *o
 
 /* ---- peer.c ---- */
 
-struct peer *peer_find(const struct transport *transport, const struct endpoint *remote);
+struct peer *peer_find(const struct transport *transport, const struct transport_path *path);
 /* Joins a flow to the peer of its path; returns false if memory is short. */
 bool peer_join(struct flow *flow, uint64_t now);
 void peer_leave(struct flow *flow);
@@ -78,11 +90,15 @@ uint32_t peer_max_payload(const struct peer *peer, const struct transport_path *
 
 /* ---- packet.c: FLOW packets out ---- */
 
+/* Whether there is something to send, as far as can be told without trying: window and credit may still be in the way. */
+bool send_wanted(const struct flow *flow);
 /* Builds the flow's next packet; returns its length, or 0 if there is nothing to send. */
-size_t send_transmit(struct flow *flow, uint8_t *buffer, uint64_t now);
+size_t send_transmit(struct flow *flow, uint8_t *buffer, size_t capacity, uint64_t now);
 
 /* ---- send.c: messages to send ---- */
 
+/* Ends the flow if a message is queued that the peer cannot take. */
+void send_check_lengths(struct flow *flow, uint64_t now);
 /* All messages have been sent once. */
 bool send_drained(const struct flow *flow);
 /* Gives up all messages: tells `sent` if there is an owner. */
@@ -134,6 +150,7 @@ enum placement {
     PLACED,
     NOT_PLACED, /* no room now: the packet must come again */
     VIOLATION,
+    TOO_LONG, /* there can never be room for it */
 };
 enum placement incoming_place(struct flow *flow, const struct wire_frame *frame, uint64_t now);
 /* Gives back what an entry holds. */
@@ -158,13 +175,15 @@ void flow_deliver(struct flow *flow, uint64_t now);
 
 /* ---- credit.c ---- */
 
+/* What a flow begins with: told to the peer, not yet promised. */
+void credit_tell_first(struct flow *flow);
 void credit_init(struct flow *flow);
 /* A message of `length` bytes needs no memory any more. */
 void credit_release(struct flow *flow, uint32_t length);
 /* The application has closed: what its reader holds is not given back to the flow any more. */
 void credit_reader_gone(struct flow *flow);
 /* The peer says that it is blocked. */
-void credit_blocked(struct flow *flow, uint64_t bytes, uint64_t message);
+void credit_blocked(struct flow *flow, uint64_t bytes, uint64_t message, uint64_t now);
 /* No credit will be given any more, nothing will be delivered: takes back the promise of what was not used. */
 void credit_settle(struct flow *flow);
 
@@ -177,6 +196,8 @@ void grant_run(struct transport *transport, struct transport_owner *owner, uint6
 /* Nothing of the flow waits any more. */
 void grant_leave(struct flow *flow);
 void grant_stalled(struct flow *flow, uint64_t now);
+/* The next message of the flow could begin, or could not for want of memory. */
+void grant_head(struct flow *flow, bool placed, uint64_t now);
 /* A large extent was given back. */
 void grant_released(struct flow *flow, uint32_t length);
 
@@ -186,6 +207,8 @@ void grant_released(struct flow *flow, uint32_t length);
 void flow_end(struct flow *flow, enum transport_status status, uint64_t now);
 /* The same, and tells the peer with RESET frames. */
 void flow_abort(struct flow *flow, enum transport_status status, uint16_t reason, uint64_t now);
+/* A flow that its application has not heard of, and will not. */
+void flow_drop_unannounced(struct flow *flow, uint16_t reason, uint64_t now);
 /* The network forgets the flow. */
 void flow_forget(struct flow *flow);
 /* Something that a close waits for may have happened. */

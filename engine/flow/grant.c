@@ -41,6 +41,19 @@ void grant_leave(struct flow *flow)
     }
 }
 
+void grant_head(struct flow *flow, bool placed, uint64_t now)
+{
+    if (flow->starved == !placed) {
+        return;
+    }
+    flow->starved = !placed;
+    if (flow->starved) {
+        watch(flow, now);
+    } else if (!flow->in_waiting) {
+        flow->stall_at = NEVER;
+    }
+}
+
 /* A flow that has its share lets others go first, unless what it holds cannot be delivered before this message. */
 static bool over_share(const struct flow *flow, uint32_t total, bool head)
 {

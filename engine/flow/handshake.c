@@ -5,10 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RETRIES_MAX = 3 };
+enum { RETRIES_MAX = 3, PATIENT_ATTEMPTS = 32 /* about 5 s */ };
 
 #define PAUSE_FIRST MILLISECONDS(2)
 #define PAUSE_MAX MILLISECONDS(200)
+#define PAUSE_LATER_MAX MILLISECONDS(5000)
 #define HALF_OPEN_NS MILLISECONDS(3000)
 
 struct flow *transport_open(struct transport *transport, struct transport_owner *owner, void *flow_user,
@@ -29,6 +30,7 @@ struct flow *transport_open(struct transport *transport, struct transport_owner 
         local_port = transport->next_port;
         transport->next_port = transport->next_port == UINT16_MAX ? 49152 : (uint16_t)(transport->next_port + 1);
     }
+    credit_init(flow);
     opening->repeat_at = NEVER;
     opening->pause = PAUSE_FIRST;
     flow->opening = opening;
@@ -49,7 +51,7 @@ static void describe(const struct flow *flow, struct wire_handshake *handshake)
 {
     *handshake = (struct wire_handshake){
         .present = 1u << WIRE_TLV_SOURCE_CID | 1u << WIRE_TLV_NONCE | 1u << WIRE_TLV_VERSION_RANGE |
-                   1u << WIRE_TLV_EPOCH | 1u << WIRE_TLV_PORTS | 1u << WIRE_TLV_LIMITS,
+                   1u << WIRE_TLV_EPOCH | 1u << WIRE_TLV_PORTS | 1u << WIRE_TLV_LIMITS | 1u << WIRE_TLV_MAX_MESSAGE,
         .version_min = WIRE_VERSION,
         .version_max = WIRE_VERSION,
         .source_cid = flow->cid,
@@ -60,6 +62,7 @@ static void describe(const struct flow *flow, struct wire_handshake *handshake)
         .credit_bytes = flow->rx.told_bytes,
         .credit_messages = (uint32_t)flow->rx.told_messages,
         .max_udp_payload = flow->transport->config.max_udp_payload,
+        .max_message = (uint32_t)max_u64(flow->owner ? flow->owner->message_max : MESSAGE_MAX, WIRE_MESSAGE_MIN),
     };
 }
 
@@ -76,7 +79,7 @@ static size_t transmit_init(struct flow *flow, uint8_t *buffer, size_t capacity,
         memcpy(handshake.cookie, opening->cookie, opening->cookie_length);
     }
     opening->repeat_at = now + opening->pause;
-    opening->pause = min_u64(2 * opening->pause, PAUSE_MAX);
+    opening->pause = min_u64(2 * opening->pause, opening->attempts < PATIENT_ATTEMPTS ? PAUSE_MAX : PAUSE_LATER_MAX);
     return wire_handshake_encode(buffer, capacity, &header, &handshake, WIRE_INIT_MIN);
 }
 
@@ -101,6 +104,7 @@ static void take_limits(struct flow *flow, const struct wire_handshake *handshak
     flow->peer_epoch = handshake->epoch;
     flow->tx.credit_bytes = handshake->credit_bytes;
     flow->tx.credit_messages = handshake->credit_messages;
+    flow->tx.max_message = handshake->max_message;
     flow->tx.max_payload = peer_max_payload(flow->peer, &flow->path, handshake->max_udp_payload);
 }
 
@@ -122,7 +126,9 @@ static struct flow *accept_new(struct transport *transport, const struct transpo
         return NULL;
     }
     flow->state = FLOW_ACCEPTING;
+    credit_tell_first(flow);
     transport->half_open++;
+    listener->owner->half_open++;
     flow->accepted_side = true;
     flow->listener = listener->id;
     flow->nonce = handshake->nonce;
@@ -145,6 +151,13 @@ static void repeat_accept(struct flow *flow, const struct wire_header *header, u
     flow_timer(flow);
 }
 
+/* So many half-open flows that a client must show that it is where it says. */
+static bool crowded(const struct transport *transport, const struct transport_owner *owner)
+{
+    uint32_t max = transport->config.max_half_open;
+    return transport->half_open >= max || owner->half_open >= (max + 3) / 4;
+}
+
 void handshake_init(struct transport *transport, const struct transport_path *path, const struct wire_header *header,
                     const struct wire_handshake *handshake, uint64_t now)
 {
@@ -165,11 +178,12 @@ void handshake_init(struct transport *transport, const struct transport_path *pa
         reply_refuse(transport, path, header, handshake->source_cid, handshake->nonce, reason);
         return;
     }
-    if (transport->half_open >= transport->config.max_half_open && !cookie_valid(transport, path, handshake, now)) {
+    if (crowded(transport, listener->owner) && !cookie_valid(transport, path, handshake, now)) {
         reply_retry(transport, path, header, handshake, now);
         return;
     }
-    flow = accept_new(transport, path, handshake, listener, now);
+    bool room = listener->owner->flow_count < listener->owner->max_flows;
+    flow = room ? accept_new(transport, path, handshake, listener, now) : NULL;
     if (!flow) {
         reply_refuse(transport, path, header, handshake->source_cid, handshake->nonce, WIRE_REASON_LIMIT);
         return;
@@ -184,6 +198,10 @@ void handshake_confirmed(struct flow *flow, uint64_t now)
     flow->deadline = NEVER;
     flow->announce_owed = true;
     transport->half_open--;
+    if (flow->owner) {
+        flow->owner->half_open--;
+        credit_init(flow);
+    }
     transport->counters.flows_accepted++;
     peer_believe(transport, flow->peer, flow->peer_epoch, now);
 }
@@ -213,6 +231,7 @@ static void opened(struct flow *flow, const struct transport_path *path, const s
     take_limits(flow, handshake);
     free(flow->opening);
     flow->opening = NULL;
+    flow_quiet(flow);
     flow->state = flow->closed ? FLOW_CLOSING : FLOW_OPEN;
     flow->fin_wanted = flow->closed;
     flow->announce_owed = !flow->closed;
@@ -221,6 +240,7 @@ static void opened(struct flow *flow, const struct transport_path *path, const s
     peer_believe(flow->transport, flow->peer, flow->peer_epoch, now);
     flow_deliver(flow, now);
     flow_activate(flow);
+    send_check_lengths(flow, now);
 }
 
 static void retry(struct flow *flow, const struct wire_handshake *handshake)

@@ -69,10 +69,17 @@ static enum placement begin(struct flow *flow, struct incoming *message, uint64_
 {
     struct receiver *rx = &flow->rx;
     uint32_t charge = flow_charge(total);
-    if (rx->charged + charge > rx->limit_bytes || total > max_u64(flow->owner->receive_budget, MESSAGE_MAX)) {
+    if (rx->charged + charge > rx->limit_bytes || total > MESSAGE_MAX) {
         return VIOLATION;
     }
-    if (!take_memory(flow, message, number, total, now)) {
+    if (total > flow->owner->message_max && !flow->closed) {
+        return TOO_LONG;
+    }
+    bool taken = take_memory(flow, message, number, total, now);
+    if (number == rx->messages.base) {
+        grant_head(flow, taken, now);
+    }
+    if (!taken) {
         return NOT_PLACED;
     }
     rx->charged += charge;
@@ -148,6 +155,8 @@ static void forget_waiting(struct flow *flow)
 {
     grant_leave(flow);
     flow->rx.large_count = 0;
+    flow->starved = false;
+    flow->stall_at = NEVER;
 }
 
 void incoming_trim(struct flow *flow)

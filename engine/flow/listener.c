@@ -41,18 +41,6 @@ void listeners_drop(struct transport *transport, const struct transport_owner *o
     }
 }
 
-/* A flow that the application has not heard of, and will not. */
-static void drop_unannounced(struct flow *flow)
-{
-    uint64_t now = flow->peer ? flow->peer->heard : 0;
-    flow->closed = true;
-    flow->ended_told = true;
-    flow->announce_owed = false;
-    incoming_drop_all(flow);
-    flow_abort(flow, TRANSPORT_REFUSED, WIRE_REASON_NO_LISTENER, now);
-    flow_settle(flow);
-}
-
 void transport_unlisten(struct transport *transport, struct transport_owner *owner, uint64_t id)
 {
     struct listener *listener, *next;
@@ -66,7 +54,7 @@ void transport_unlisten(struct transport *transport, struct transport_owner *own
     DL_FOREACH_SAFE2(owner->flows, flow, following, owner_next)
     {
         if (flow->accepted_side && flow->listener == id && !flow->announced) {
-            drop_unannounced(flow);
+            flow_drop_unannounced(flow, WIRE_REASON_NO_LISTENER, flow->peer ? flow->peer->heard : 0);
         }
     }
     transport_reap(transport);

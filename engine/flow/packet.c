@@ -39,16 +39,15 @@ static bool add_control(struct packet *packet, const struct wire_frame *frame, u
     return true;
 }
 
-static void add_ack(struct flow *flow, struct packet *packet, uint64_t now)
+/* Returns true if there is one; it counts as told when the packet goes out. */
+static bool add_ack(struct flow *flow, struct packet *packet, uint64_t now)
 {
     struct wire_frame frame;
     if ((!flow->rx.ack_now && flow->rx.unacknowledged == 0) || flow->rx.next_number == 0) {
-        return;
+        return false;
     }
     ack_frame(flow, &frame, now);
-    if (add_frame(packet, &frame)) {
-        ack_sent(flow);
-    }
+    return add_frame(packet, &frame);
 }
 
 static void add_grants(struct flow *flow, struct packet *packet)
@@ -331,9 +330,18 @@ static size_t finish(struct flow *flow, struct packet *packet, uint64_t now)
     return wire_packet_seal(packet->bytes, packet->used);
 }
 
-size_t send_transmit(struct flow *flow, uint8_t *buffer, uint64_t now)
+bool send_wanted(const struct flow *flow)
+{
+    const struct sender *tx = &flow->tx;
+    return tx->next < tx->messages.end || deque_count(&tx->again) > 0 || tx->held_count > 0 || tx->probe ||
+           flow->rx.ack_now || flow->credit_wanted || flow->rx.grants_owed > 0 || flow->blocked_wanted ||
+           flow->fin_wanted || flow->reset_wanted;
+}
+
+size_t send_transmit(struct flow *flow, uint8_t *buffer, size_t capacity, uint64_t now)
 {
     struct sender *tx = &flow->tx;
+    const uint32_t longest = capacity < tx->max_payload ? (uint32_t)capacity : (uint32_t)tx->max_payload;
     if (tx->records.end >= WIRE_PACKET_NUMBER_MAX || !records_reserve(flow)) {
         flow_abort(flow, TRANSPORT_NO_MEMORY, WIRE_REASON_NO_SPACE, now);
         flow_forget(flow);
@@ -341,9 +349,10 @@ size_t send_transmit(struct flow *flow, uint8_t *buffer, uint64_t now)
     }
     struct packet packet = {.bytes = buffer,
                             .used = WIRE_HEADER_BYTES,
-                            .limit = tx->max_payload - WIRE_TRAILER_RESERVED,
+                            .limit = longest - WIRE_TRAILER_RESERVED,
                             .first_piece = tx->pieces.end};
-    add_ack(flow, &packet, now);
+    const bool acknowledges = add_ack(flow, &packet, now);
+    const size_t ack_end = packet.used;
     add_controls(flow, &packet);
     add_data(flow, &packet);
     add_fin(flow, &packet);
@@ -351,9 +360,12 @@ size_t send_transmit(struct flow *flow, uint8_t *buffer, uint64_t now)
         struct wire_frame ping = {.type = WIRE_FRAME_PING};
         add_control(&packet, &ping, 0);
     }
-    if (packet.used == WIRE_HEADER_BYTES) {
-        records_trim(flow);
+    if (packet.used == ack_end && !(acknowledges && flow->rx.ack_now)) {
+        records_trim(flow); /* an ACK that is not due waits for company */
         return 0;
+    }
+    if (acknowledges) {
+        ack_sent(flow);
     }
     pad(&packet);
     return finish(flow, &packet, now);

@@ -3,6 +3,7 @@
 #include "flow/flow.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     UNANSWERED_MIN = 3 /* nobody is dead before: our own engine may have been asleep */
@@ -10,23 +11,76 @@ enum {
 
 #define CLAIM_INTERVAL MILLISECONDS(100)
 
-static unsigned hash_endpoint(const struct transport *transport, const struct endpoint *remote)
+_Static_assert(sizeof(struct peer_key) == 36, "hashed as bytes: no padding");
+
+static struct peer_key key_of(const struct transport_path *path)
 {
-    return (unsigned)siphash(&transport->key, remote, sizeof *remote);
+    return (struct peer_key){.local = path->local, .remote = path->remote};
 }
 
-_Static_assert(sizeof(struct endpoint) == 18, "hashed as bytes: no padding");
-
-struct peer *peer_find(const struct transport *transport, const struct endpoint *remote)
+static unsigned hash_key(const struct transport *transport, const struct peer_key *key)
 {
+    return (unsigned)siphash(&transport->key, key, sizeof *key);
+}
+
+struct peer *peer_find(const struct transport *transport, const struct transport_path *path)
+{
+    struct peer_key key = key_of(path);
     struct peer *peer;
-    HASH_FIND_BYHASHVALUE(hh, transport->peers, remote, sizeof *remote, hash_endpoint(transport, remote), peer);
+    HASH_FIND_BYHASHVALUE(hh, transport->peers, &key, sizeof key, hash_key(transport, &key), peer);
     return peer;
 }
+
+/* ---- Hosts ---- */
+
+static struct host *host_find(const struct transport *transport, const struct peer_key *peer, struct host_key *key)
+{
+    struct host *host;
+    memcpy(key->local, peer->local.ip, sizeof key->local);
+    memcpy(key->remote, peer->remote.ip, sizeof key->remote);
+    HASH_FIND_BYHASHVALUE(hh, transport->hosts, key, sizeof *key, (unsigned)siphash(&transport->key, key, sizeof *key),
+                          host);
+    return host;
+}
+
+static bool host_join(struct transport *transport, struct peer *peer)
+{
+    struct host_key key;
+    struct host *host = host_find(transport, &peer->key, &key);
+    if (!host) {
+        host = calloc(1, sizeof *host);
+        if (!host) {
+            return false;
+        }
+        host->key = key;
+        HASH_ADD_KEYPTR_BYHASHVALUE(hh, transport->hosts, &host->key, sizeof host->key,
+                                    (unsigned)siphash(&transport->key, &host->key, sizeof host->key), host);
+        if (!host->hh.tbl) {
+            free(host);
+            return false;
+        }
+    }
+    peer->host = host;
+    DL_APPEND2(host->peers, peer, host_prev, host_next);
+    return true;
+}
+
+static void host_leave(struct transport *transport, struct peer *peer)
+{
+    struct host *host = peer->host;
+    DL_DELETE2(host->peers, peer, host_prev, host_next);
+    if (!host->peers) {
+        HASH_DEL(transport->hosts, host);
+        free(host);
+    }
+}
+
+/* ---- Peers ---- */
 
 static void peer_free(struct transport *transport, struct peer *peer)
 {
     HASH_DEL(transport->peers, peer);
+    host_leave(transport, peer);
     heap_remove(&transport->heap, &peer->timer);
     free(peer);
 }
@@ -37,16 +91,23 @@ static struct peer *peer_new(struct transport *transport, const struct transport
     if (!peer) {
         return NULL;
     }
-    peer->remote = path->remote;
+    peer->key = key_of(path);
+    peer->path = *path;
     peer->heard = now;
     peer->max_payload = WIRE_PACKET_MAX;
     if (!heap_add(&transport->heap, &peer->timer, TIMER_PEER)) {
         free(peer);
         return NULL;
     }
-    HASH_ADD_KEYPTR_BYHASHVALUE(hh, transport->peers, &peer->remote, sizeof peer->remote,
-                                hash_endpoint(transport, &peer->remote), peer);
+    if (!host_join(transport, peer)) {
+        heap_remove(&transport->heap, &peer->timer);
+        free(peer);
+        return NULL;
+    }
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, transport->peers, &peer->key, sizeof peer->key, hash_key(transport, &peer->key),
+                                peer);
     if (!peer->hh.tbl) {
+        host_leave(transport, peer);
         heap_remove(&transport->heap, &peer->timer);
         free(peer);
         return NULL;
@@ -57,14 +118,13 @@ static struct peer *peer_new(struct transport *transport, const struct transport
 bool peer_join(struct flow *flow, uint64_t now)
 {
     struct transport *transport = flow->transport;
-    struct peer *peer = peer_find(transport, &flow->path.remote);
+    struct peer *peer = peer_find(transport, &flow->path);
     if (!peer) {
         peer = peer_new(transport, &flow->path, now);
     }
     if (!peer) {
         return false;
     }
-    peer->path = flow->path;
     peer->flow_count++;
     flow->peer = peer;
     DL_APPEND2(peer->flows, flow, peer_prev, peer_next);
@@ -122,19 +182,25 @@ static void end_flows(struct transport *transport, struct peer *peer, bool all, 
     peer_release(transport, peer);
 }
 
-void peer_believe(struct transport *transport, struct peer *peer, uint64_t epoch, uint64_t now)
+static struct peer *find_epoch(const struct transport *transport, const struct peer_key *any, uint64_t epoch)
 {
-    bool changed = peer->known && peer->epoch != epoch;
-    peer_heard(peer, now);
-    peer->known = true;
-    peer->epoch = epoch;
-    peer->probing = false; /* an answer that is under way speaks of the time before this handshake */
-    if (peer->timer.at == NEVER) {
-        heap_set(&transport->heap, &peer->timer, now + probe_interval(transport));
+    struct host_key key;
+    const struct host *host = host_find(transport, any, &key);
+    struct peer *peer = host ? host->peers : NULL;
+    while (peer && !(peer->known && peer->epoch == epoch)) {
+        peer = peer->host_next;
     }
-    if (changed) {
-        transport->counters.peers_restarted++;
-        end_flows(transport, peer, false, TRANSPORT_PEER_RESTARTED, now);
+    return peer;
+}
+
+/* The engine of `epoch` is not at this address any more: its flows end, whichever workers they were between. Those of its successor, if there
+ * are any, confirm themselves with their handshake. */
+static void engine_gone(struct transport *transport, struct peer_key any, uint64_t epoch, uint64_t now)
+{
+    struct peer *peer;
+    while ((peer = find_epoch(transport, &any, epoch))) {
+        peer->known = false;
+        end_flows(transport, peer, true, TRANSPORT_PEER_RESTARTED, now);
     }
 }
 
@@ -147,16 +213,52 @@ static void send_probe(struct transport *transport, struct peer *peer, uint64_t 
     }
     peer->probed = now;
     if (reply) {
-        struct wire_probe probe = {.nonce = peer->nonce, .epoch = peer->epoch};
+        struct wire_probe probe = {
+            .nonce = peer->nonce, .epoch = peer->epoch, .own_epoch = transport->config.epoch};
         reply->length = (uint16_t)wire_probe_encode(reply->bytes, WIRE_PROBE, &probe);
+    }
+}
+
+/* Somebody at this address says that it is the engine of `epoch`: one peer of another epoch is asked. */
+static void ask_others(struct transport *transport, const struct host *host, uint64_t epoch, uint64_t now)
+{
+    struct peer *peer;
+    DL_FOREACH2(host->peers, peer, host_next)
+    {
+        if (peer->known && peer->epoch != epoch && (!peer->probing || now - peer->probed >= CLAIM_INTERVAL)) {
+            send_probe(transport, peer, now);
+            return;
+        }
     }
 }
 
 void peer_claimed(struct transport *transport, const struct transport_path *path, uint64_t epoch, uint64_t now)
 {
-    struct peer *peer = peer_find(transport, &path->remote);
-    if (peer && peer->known && peer->epoch != epoch && (!peer->probing || now - peer->probed >= CLAIM_INTERVAL)) {
-        send_probe(transport, peer, now);
+    struct peer_key peer = key_of(path);
+    struct host_key key;
+    const struct host *host = host_find(transport, &peer, &key);
+    if (host) {
+        ask_others(transport, host, epoch, now);
+    }
+}
+
+void peer_believe(struct transport *transport, struct peer *peer, uint64_t epoch, uint64_t now)
+{
+    bool changed = peer->known && peer->epoch != epoch;
+    uint64_t before = peer->epoch;
+    peer_heard(peer, now);
+    peer->known = true;
+    peer->epoch = epoch;
+    peer->probing = false; /* an answer that is under way speaks of the time before this handshake */
+    if (peer->timer.at == NEVER) {
+        heap_set(&transport->heap, &peer->timer, now + probe_interval(transport));
+    }
+    if (changed) {
+        transport->counters.peers_restarted++;
+        end_flows(transport, peer, false, TRANSPORT_PEER_RESTARTED, now);
+        engine_gone(transport, peer->key, before, now);
+    } else {
+        ask_others(transport, peer->host, epoch, now);
     }
 }
 
@@ -164,10 +266,11 @@ void peer_probe(struct transport *transport, const struct transport_path *path, 
 {
     struct reply *reply = reply_new(transport, path);
     if (reply) {
-        struct wire_probe answer = {.nonce = probe->nonce, .result = WIRE_PROBE_SAME_EPOCH};
+        struct wire_probe answer = {
+            .nonce = probe->nonce, .own_epoch = transport->config.epoch, .result = WIRE_PROBE_SAME_EPOCH};
         if (probe->epoch != transport->config.epoch) {
             answer.result = WIRE_PROBE_OTHER_EPOCH;
-        } else if (!peer_find(transport, &path->remote)) {
+        } else if (!peer_find(transport, path)) {
             answer.result = WIRE_PROBE_NO_FLOWS;
         }
         reply->length = (uint16_t)wire_probe_encode(reply->bytes, WIRE_PROBE_REPLY, &answer);
@@ -177,17 +280,15 @@ void peer_probe(struct transport *transport, const struct transport_path *path, 
 void peer_probe_reply(struct transport *transport, const struct transport_path *path, const struct wire_probe *probe,
                       uint64_t now)
 {
-    struct peer *peer = peer_find(transport, &path->remote);
+    struct peer *peer = peer_find(transport, path);
     if (!peer || !peer->probing || peer->nonce != probe->nonce) {
         return;
     }
     peer->probing = false;
     peer_heard(peer, now);
     if (probe->result == WIRE_PROBE_OTHER_EPOCH) {
-        peer->known = false;
         transport->counters.peers_restarted++;
-        /* Those of the new epoch, if there are any, confirm themselves with their handshake. */
-        end_flows(transport, peer, true, TRANSPORT_PEER_RESTARTED, now);
+        engine_gone(transport, peer->key, peer->epoch, now);
     } else if (probe->result == WIRE_PROBE_NO_FLOWS) {
         end_flows(transport, peer, true, TRANSPORT_RESET, now);
     }

@@ -25,16 +25,19 @@ static enum placement apply_data(struct flow *flow, const struct wire_frame *fra
 
 static enum placement apply_fin(struct flow *flow, const struct wire_frame *frame)
 {
-    if (!flow->fin_received) {
-        flow->fin_received = true;
-        flow->rx.fin_messages = wire_expand32(frame->fin.messages, flow->rx.complete);
+    struct receiver *rx = &flow->rx;
+    uint64_t messages = wire_expand32(frame->fin.messages, rx->complete);
+    if (flow->fin_received ? messages != rx->fin_messages : flow->state != FLOW_ENDED && messages < rx->messages.end) {
+        return VIOLATION;
     }
+    flow->fin_received = true;
+    rx->fin_messages = messages;
     return PLACED;
 }
 
-static enum placement apply_blocked(struct flow *flow, const struct wire_frame *frame)
+static enum placement apply_blocked(struct flow *flow, const struct wire_frame *frame, uint64_t now)
 {
-    credit_blocked(flow, frame->blocked.bytes, wire_expand32(frame->blocked.message, flow->rx.complete));
+    credit_blocked(flow, frame->blocked.bytes, wire_expand32(frame->blocked.message, flow->rx.complete), now);
     return PLACED;
 }
 
@@ -59,7 +62,7 @@ static enum placement apply(struct flow *flow, const struct wire_frame *frame, u
         flow_end(flow, TRANSPORT_RESET, now);
         return PLACED;
     case WIRE_FRAME_BLOCKED:
-        return apply_blocked(flow, frame);
+        return apply_blocked(flow, frame, now);
     case WIRE_FRAME_PING:
         return PLACED;
     default:
@@ -76,8 +79,8 @@ static enum placement apply_all(struct flow *flow, const uint8_t *body, size_t l
     while (wire_frame_decode(body, length, &position, &frame) == WIRE_OK) {
         *eliciting |= frame.type != WIRE_FRAME_ACK;
         enum placement result = apply(flow, &frame, now);
-        if (result == VIOLATION) {
-            return VIOLATION;
+        if (result == VIOLATION || result == TOO_LONG) {
+            return result;
         }
         all = result == PLACED ? all : NOT_PLACED;
     }
@@ -141,6 +144,10 @@ void flow_receive(struct flow *flow, const struct wire_header *header, const uin
     enum placement placement = result == WIRE_OK ? apply_all(flow, body, length, &eliciting, now) : VIOLATION;
     if (placement == VIOLATION) {
         flow_abort(flow, TRANSPORT_PROTOCOL, WIRE_REASON_PROTOCOL, now);
+        return;
+    }
+    if (placement == TOO_LONG) {
+        flow_abort(flow, TRANSPORT_NO_MEMORY, WIRE_REASON_NO_SPACE, now);
         return;
     }
     if (placement == PLACED) {

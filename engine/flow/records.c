@@ -159,10 +159,30 @@ void loss_detect(struct flow *flow, uint64_t now)
 }
 
 /* After three timeouts without a sign of life, big packets may be what does not get through. */
-static void suspect_black_hole(struct flow *flow)
+static void suspect_black_hole(struct flow *flow, uint64_t now)
 {
-    if (++flow->tx.silent >= BLACK_HOLE_TIMEOUTS) {
-        flow->tx.max_payload = WIRE_PAYLOAD_MIN_MTU;
+    struct sender *tx = &flow->tx;
+    if (tx->silent++ == 0) {
+        tx->silent_from = now;
+    }
+    if (tx->silent >= BLACK_HOLE_TIMEOUTS) {
+        tx->max_payload = WIRE_PAYLOAD_MIN_MTU;
+    }
+}
+
+/* The peer's engine may live, but nothing of this flow gets through. */
+static bool given_up(const struct flow *flow, uint64_t now)
+{
+    const struct sender *tx = &flow->tx;
+    return tx->silent > BLACK_HOLE_TIMEOUTS && now - tx->silent_from >= flow->transport->config.dead_peer_ns;
+}
+
+/* An acknowledgement that comes after all will say that the timeout was too short: without that, it would stay so. */
+static void doubt(struct sender *tx, uint64_t number, const struct record *record)
+{
+    if (tx->doubted_time == 0) {
+        tx->doubted = number;
+        tx->doubted_time = record->time;
     }
 }
 
@@ -173,11 +193,12 @@ static void probe_now(struct flow *flow, uint64_t now)
     tx->probe_from = now;
     tx->probe = true;
     flow->transport->counters.probe_timeouts++;
-    suspect_black_hole(flow);
+    suspect_black_hole(flow, now);
     if (tx->silent == 2) {
         congestion_timed_out(&tx->congestion);
     }
     records_trim(flow);
+    doubt(tx, tx->records.base, RECORD(flow, tx->records.base));
     record_lose(flow, tx->records.base); /* without memory the probe is a PING */
     flow_activate(flow);
 }
@@ -187,7 +208,12 @@ void loss_timeout(struct flow *flow, uint64_t now)
     if (flow->tx.loss_at <= now) {
         loss_detect(flow, now);
     }
-    if (probe_at(flow) <= now) {
-        probe_now(flow, now);
+    if (probe_at(flow) > now) {
+        return;
+    }
+    probe_now(flow, now);
+    if (given_up(flow, now)) {
+        flow_end(flow, TRANSPORT_PEER_DEAD, now);
+        flow_forget(flow);
     }
 }

@@ -15,6 +15,11 @@ bool transport_send(struct transport *transport, struct flow *flow, const struct
     if (flow->state >= FLOW_CLOSING || flow->closed) {
         return false;
     }
+    if (flow->state == FLOW_OPEN && span->length > flow->tx.max_message) {
+        flow_abort(flow, TRANSPORT_TOO_LONG, WIRE_REASON_ABORTED, now);
+        transport_reap(transport);
+        return false;
+    }
     if (!deque_reserve(&flow->tx.messages, &transport->pool, 1, sizeof(struct outgoing))) {
         flow_abort(flow, TRANSPORT_NO_MEMORY, WIRE_REASON_NO_SPACE, now);
         transport_reap(transport);
@@ -27,6 +32,16 @@ bool transport_send(struct transport *transport, struct flow *flow, const struct
         flow_activate(flow);
     }
     return true;
+}
+
+void send_check_lengths(struct flow *flow, uint64_t now)
+{
+    for (uint64_t n = flow->tx.messages.base; n < flow->tx.messages.end; n++) {
+        if (OUTGOING(flow, n)->length > flow->tx.max_message) {
+            flow_abort(flow, TRANSPORT_TOO_LONG, WIRE_REASON_ABORTED, now);
+            return;
+        }
+    }
 }
 
 static void tell_sent(struct flow *flow, const struct outgoing *message, enum transport_status status)

@@ -22,7 +22,7 @@
 enum {
     LARGE_MESSAGE = 65536,  /* longer messages need a grant */
     LARGE_CHARGE = 16384,   /* what a large message is charged: it holds all that may come before the grant */
-    MESSAGE_MAX = 8 << 20,  /* accepted whatever the owner's budget is */
+    MESSAGE_MAX = 8 << 20,  /* the longest of the ABI */
     NUMBERS_TRACKED = 2048, /* packet numbers that a receiver remembers */
     NUMBER_JUMP_MAX = 1 << 24,
     BYTE_RANGES_MAX = 62, /* of a message, beyond its contiguous beginning */
@@ -125,10 +125,13 @@ struct sender {
     uint64_t probe_from;                        /* the probe timeout runs from here */
     uint64_t loss_at;                           /* a packet in flight is then lost; NEVER */
     uint64_t srtt, rttvar, latest_rtt;
+    uint64_t doubted, doubted_time; /* the first packet that was given up at a probe timeout and may yet be acknowledged; time 0: none */
     uint64_t queued_bytes;
     uint32_t max_payload; /* UDP payload of our packets */
+    uint32_t max_message; /* bytes of the longest message that the peer takes */
     uint32_t backoff;     /* probe timeouts since the last progress or sign of life */
     uint32_t silent;      /* probe timeouts since the last sign of life */
+    uint64_t silent_from; /* the first of them */
     bool probe;           /* one packet may go beyond the window, and must elicit an ACK */
     struct congestion congestion;
 };
@@ -139,6 +142,7 @@ struct receiver {
     uint64_t next_number;  /* largest packet number received + 1; 0: none */
     uint64_t seen[NUMBERS_TRACKED /
                   64]; /* bit n mod NUMBERS_TRACKED: n was received; for next_number - NUMBERS_TRACKED <= n */
+    uint64_t run; /* all from here to next_number - 1 were received, as far back as is remembered; run - 1 was not */
     uint64_t largest_time;
     uint64_t ack_at;         /* an ACK is due; NEVER */
     uint32_t unacknowledged; /* ack-eliciting packets */
@@ -189,7 +193,9 @@ struct flow {
     bool handshake_wanted, fin_wanted, reset_wanted, credit_wanted, blocked_wanted;
     bool fin_sent, fin_acknowledged, fin_received, reset_acknowledged;
     bool lingering, settled;
-    bool in_transmit, in_undelivered, in_waiting, in_reap;
+    bool in_transmit, in_opening, in_undelivered, in_waiting, in_reap; /* in_opening: of the two lists of senders, that of its owner */
+    bool over_share; /* waits for its reader to give something back */
+    bool starved; /* the next message cannot begin for want of memory */
     uint64_t deadline; /* of the state: open, half-open, close, linger; NEVER */
     uint64_t stall_at; /* NEVER */
     uint64_t packets_sent, packets_received, packets_lost, packets_retransmitted;
@@ -209,13 +215,18 @@ struct opening {
     uint8_t cookie[WIRE_COOKIE_MAX];
 };
 
-/* Another engine's worker, or our own. */
+/* Another engine's worker, or our own, as seen from one of our addresses. A PROBE asks about the flows between exactly these two
+ * endpoints: to the other side an asker is what the packet comes from. */
 struct peer {
-    struct endpoint remote;
+    struct peer_key {
+        struct endpoint local, remote;
+    } key;
     UT_hash_handle hh;
+    struct host *host;
+    struct peer *host_prev, *host_next;
     struct heap_timer timer;
     struct flow *flows;
-    struct transport_path path; /* of one of its flows */
+    struct transport_path path;
     uint64_t epoch;             /* believed; valid if `known` */
     uint64_t heard;             /* when */
     uint64_t nonce, probed;     /* of the outstanding PROBE: its nonce, when it was sent */
@@ -223,6 +234,15 @@ struct peer {
     uint32_t unanswered; /* PROBEs since something was heard */
     uint32_t max_payload;
     bool known, probing;
+};
+
+/* The peers between two IP addresses: the workers of one engine, or, behind an address translator, of several. */
+struct host {
+    struct host_key {
+        uint8_t local[16], remote[16];
+    } key;
+    UT_hash_handle hh;
+    struct peer *peers;
 };
 
 struct listener {
@@ -258,8 +278,12 @@ struct transport {
     uint32_t free_count;
     struct flow *by_remote; /* hash */
     struct peer *peers;     /* hash */
+    struct host *hosts;     /* hash */
     struct listener *listeners;
     struct flow *transmit;
+    struct transport_owner *opening; /* owners with flows that want to send an INIT, in turn */
+    uint64_t inits_refilled, inits_held_until;
+    uint32_t init_tokens, since_init;
     struct flow *reap;
     struct deque replies; /* struct reply */
     uint64_t reset_tokens, reset_refilled;

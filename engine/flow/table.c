@@ -84,7 +84,6 @@ struct flow *flow_new(struct transport *transport, struct transport_owner *owner
     transport->flow_count++;
     DL_APPEND2(owner->flows, flow, owner_prev, owner_next);
     owner->flow_count++;
-    credit_init(flow);
     *status = TRANSPORT_OK;
     return flow;
 }
@@ -126,11 +125,28 @@ struct flow *flow_find_remote(const struct transport *transport, const struct en
 
 void flow_activate(struct flow *flow)
 {
+    if (flow->in_opening && flow->state != FLOW_OPENING) {
+        flow_quiet(flow);
+    }
     if (!flow->in_transmit && flow->state != FLOW_GONE) {
         flow->in_transmit = true;
         flow->burst = 0;
-        DL_APPEND2(flow->transport->transmit, flow, transmit_prev, transmit_next);
+        if (flow->state == FLOW_OPENING) {
+            opening_append(flow);
+        } else {
+            DL_APPEND2(flow->transport->transmit, flow, transmit_prev, transmit_next);
+        }
     }
+}
+
+void flow_quiet(struct flow *flow)
+{
+    if (flow->in_opening) {
+        opening_remove(flow);
+    } else if (flow->in_transmit) {
+        DL_DELETE2(flow->transport->transmit, flow, transmit_prev, transmit_next);
+    }
+    flow->in_transmit = false;
 }
 
 void flow_forget(struct flow *flow)
@@ -141,12 +157,12 @@ void flow_forget(struct flow *flow)
     }
     if (flow->state == FLOW_ACCEPTING) {
         transport->half_open--;
+        if (flow->owner) {
+            flow->owner->half_open--;
+        }
     }
+    flow_quiet(flow);
     flow->state = FLOW_GONE;
-    if (flow->in_transmit) {
-        DL_DELETE2(transport->transmit, flow, transmit_prev, transmit_next);
-        flow->in_transmit = false;
-    }
     if (flow->hashed) {
         HASH_DELETE(by_remote, transport->by_remote, flow);
         flow->hashed = false;
@@ -236,8 +252,10 @@ static void flow_timeout(struct flow *flow, uint64_t now)
             flow_activate(flow);
         }
         loss_timeout(flow, now);
-        close_timeout(flow, now);
-        grant_stalled(flow, now);
+        if (flow_on_network(flow)) {
+            close_timeout(flow, now);
+            grant_stalled(flow, now);
+        }
     }
     if (flow->state != FLOW_GONE) {
         uint64_t at = flow_deadline(flow);
@@ -248,6 +266,9 @@ static void flow_timeout(struct flow *flow, uint64_t now)
 void transport_timeout(struct transport *transport, uint64_t now)
 {
     struct heap_timer *first;
+    if (transport->inits_held_until <= now) {
+        transport->inits_held_until = NEVER;
+    }
     while ((first = heap_first(&transport->heap)) && first->at <= now) {
         if (first->kind == TIMER_FLOW) {
             flow_timeout((struct flow *)((char *)first - offsetof(struct flow, timer)), now);

@@ -7,6 +7,7 @@
 
 enum {
     BURST_PACKETS = 16, /* of one flow before the next flow's turn */
+    PACKETS_PER_INIT = 8,
     POOL_KEEP = 16 << 20,
 };
 
@@ -20,6 +21,7 @@ struct transport *transport_new(const struct transport_config *config, const str
     transport->ops = *ops;
     uint64_t seed = config->seed;
     prng_init(&transport->prng, prng_splitmix(&seed));
+    transport->inits_held_until = NEVER;
     transport->key.k0 = prng_splitmix(&seed);
     transport->key.k1 = prng_splitmix(&seed);
     transport->next_port = (uint16_t)(49152 + (prng_splitmix(&seed) & 16383));
@@ -32,6 +34,10 @@ static void owner_lose_flow(struct flow *flow)
 {
     struct transport_owner *owner = flow->owner;
     incoming_drop_all(flow);
+    flow_quiet(flow);
+    if (flow->state == FLOW_ACCEPTING) {
+        owner->half_open--;
+    }
     if (flow->in_undelivered) {
         DL_DELETE2(owner->undelivered, flow, undelivered_prev, undelivered_next);
         flow->in_undelivered = false;
@@ -75,7 +81,7 @@ uint64_t transport_random(struct transport *transport)
 
 void transport_owner_init(struct transport_owner *owner, void *user, uint64_t receive_budget)
 {
-    *owner = (struct transport_owner){.user = user, .receive_budget = receive_budget};
+    *owner = (struct transport_owner){.user = user, .receive_budget = receive_budget, .message_max = MESSAGE_MAX, .max_flows = UINT32_MAX};
 }
 
 void transport_owner_close(struct transport *transport, struct transport_owner *owner, uint16_t reason, uint64_t now)
@@ -218,13 +224,12 @@ void transport_receive(struct transport *transport, const struct transport_path 
 static size_t flow_transmit(struct flow *flow, uint8_t *buffer, size_t capacity, uint64_t now)
 {
     switch (flow->state) {
-    case FLOW_OPENING:
     case FLOW_ACCEPTING:
         return handshake_transmit(flow, buffer, capacity, now);
     case FLOW_OPEN:
     case FLOW_CLOSING:
     case FLOW_ENDED:
-        return send_transmit(flow, buffer, now);
+        return send_transmit(flow, buffer, capacity, now);
     default:
         return 0;
     }
@@ -244,6 +249,10 @@ size_t transport_transmit(struct transport *transport, uint8_t *buffer, size_t c
                           uint64_t now)
 {
     size_t length = reply_transmit(transport, buffer, path);
+    if (length == 0 && (!transport->transmit || ++transport->since_init >= PACKETS_PER_INIT)) {
+        transport->since_init = 0;
+        length = opening_transmit(transport, buffer, capacity, path, now);
+    }
     while (length == 0 && transport->transmit) {
         struct flow *flow = transport->transmit;
         length = flow_transmit(flow, buffer, capacity, now);
@@ -258,6 +267,8 @@ size_t transport_transmit(struct transport *transport, uint8_t *buffer, size_t c
         flow->packets_sent++;
         if (++flow->burst >= BURST_PACKETS) {
             turn_over(transport, flow, true);
+        } else if (flow_on_network(flow) && !send_wanted(flow)) {
+            turn_over(transport, flow, false);
         }
         flow_timer(flow);
     }
@@ -270,13 +281,13 @@ size_t transport_transmit(struct transport *transport, uint8_t *buffer, size_t c
 
 bool transport_wants_transmit(const struct transport *transport)
 {
-    return transport->transmit || deque_count(&transport->replies) > 0;
+    return transport->transmit || deque_count(&transport->replies) > 0 || opening_ready(transport);
 }
 
 void transport_path_too_long(struct transport *transport, const struct transport_path *path, uint32_t max_udp_payload,
                              uint64_t now)
 {
-    struct peer *peer = peer_find(transport, &path->remote);
+    struct peer *peer = peer_find(transport, path);
     struct flow *flow;
     (void)now;
 
@@ -298,7 +309,7 @@ void transport_path_too_long(struct transport *transport, const struct transport
 uint64_t transport_next_timeout(const struct transport *transport)
 {
     const struct heap_timer *first = heap_first(&transport->heap);
-    return first ? first->at : NEVER;
+    return min_u64(first ? first->at : NEVER, transport->inits_held_until);
 }
 
 void transport_shutdown(struct transport *transport, uint64_t now)

@@ -31,6 +31,7 @@ enum transport_status {
     TRANSPORT_VERSION = 8,  /* no version in common */
     TRANSPORT_ABORTED = 9,  /* by our own application */
     TRANSPORT_NO_MEMORY = 10,
+    TRANSPORT_TOO_LONG = 11, /* a message longer than the peer's channel can take */
 };
 
 /* An extent of the receive arena, owned by the caller who reserved it. */
@@ -52,13 +53,21 @@ struct transport_span {
 struct transport_owner {
     void *user;                 /* set by the caller, passed to callbacks */
     uint64_t receive_budget;    /* bytes, set by the caller: credits are cut from it */
+    uint32_t message_max;       /* bytes, set by the caller: a longer message, which could never have room, ends its flow */
+    bool scarce;                /* set by the caller: no credit is given now but 64 KiB of each flow */
     struct flow *flows;         /* all flows of this owner */
     struct flow *undelivered;   /* flows with something that found no room, FIFO */
     struct flow *waiting_grant; /* flows whose large message waits for an extent, FIFO */
-    uint32_t flow_count;
+    struct flow *opening;       /* flows that want to send an INIT, FIFO */
+    struct transport_owner *opening_prev, *opening_next;
+    uint32_t max_flows;  /* set by the caller: flows that others open beyond it are refused */
+    uint32_t flow_count; /* of `flows` */
+    uint32_t half_open;  /* of these: accepted, not yet confirmed */
     uint64_t promised_bytes; /* of credit given and not used, and of small messages held; see credit.c */
     uint64_t granted_bytes;  /* of large extents reserved and not released */
 };
+
+enum transport_delivery { TRANSPORT_NO_ROOM = 0, TRANSPORT_DELIVERED = 1, TRANSPORT_OVER_SHARE = 2 };
 
 /* What the transport asks of its surroundings. `flow_user` is what transport_open got or `accepted` returned. */
 struct transport_ops {
@@ -69,19 +78,21 @@ struct transport_ops {
                            struct transport_extent *extent);
     /* Gives back an extent that was never delivered. */
     void (*extent_abandon)(struct transport_owner *owner, const struct transport_extent *extent);
-    /* Hands over the next message of a flow, in order. Returns false if there is no room: transport_owner_resume tries again. On true
-     * the extent belongs to the reader, who gives it back with transport_released. */
-    bool (*deliver)(struct transport_owner *owner, void *flow_user, const struct transport_extent *extent,
+    /* Hands over the next message of a flow, in order. NO_ROOM: transport_owner_resume tries again; OVER_SHARE: the reader holds so much
+     * of this flow that others go first, and transport_released of one of its messages tries again. When DELIVERED, the extent belongs to
+     * the reader, who gives it back with transport_released. */
+    enum transport_delivery (*deliver)(struct transport_owner *owner, void *flow_user, const struct transport_extent *extent,
                     uint64_t tag);
     /* Lifecycle, each at most once for a flow, retried like deliver when they return false. `ended` is the last call for a
      * flow and comes after its last deliver and its last sent. */
     bool (*established)(struct transport_owner *owner, void *flow_user, struct flow *flow);
     bool (*ended)(struct transport_owner *owner, void *flow_user, enum transport_status status);
-    /* A flow was accepted by a listener: returns true and sets *flow_user, or false when there is no room now (tried again). */
+    /* A flow was accepted by a listener: returns true and sets *flow_user (NULL: it is refused), or false when there is no room now (tried
+     * again). */
     bool (*accepted)(struct transport_owner *owner, uint64_t listener, struct flow *flow, void **flow_user);
     /* The span with this cookie is not read any more: acknowledged (TRANSPORT_OK) or failed. Cannot be refused. */
     void (*sent)(struct transport_owner *owner, void *flow_user, uint64_t cookie, enum transport_status status);
-    /* A large message has waited for an extent for a while because the reader holds what it has. Advisory. */
+    /* A large message, or the next of a flow, has waited for an extent for a while: the reader holds what there is. Advisory. */
     void (*stalled)(struct transport_owner *owner, void *flow_user);
 };
 
@@ -90,7 +101,7 @@ struct transport_config {
     uint64_t seed;            /* for connection ids, nonces, cookies */
     uint8_t worker;           /* index of this worker: upper 6 bits of our connection ids */
     uint32_t max_flows;       /* <= 2^18 */
-    uint32_t max_half_open;   /* accepted, not yet confirmed; above it RETRY is sent */
+    uint32_t max_half_open;   /* accepted, not yet confirmed; above it, or above a quarter of it for one owner, RETRY is sent */
     uint32_t max_udp_payload; /* longest packet we accept: WIRE_PAYLOAD_MIN_MTU .. WIRE_PACKET_MAX */
     uint64_t dead_peer_ns;    /* default 10 s */
     uint64_t probe_ns;        /* a silent peer with flows is probed so often; default 2.5 s */
@@ -109,6 +120,7 @@ struct transport *transport_new(const struct transport_config *config, const str
 /* Frees everything; owners get no more callbacks except `sent`-less release of memory: extent_abandon for what was never delivered. */
 void transport_free(struct transport *transport);
 
+/* `message_max` is that of the ABI and `max_flows` without bound, until the caller sets less. */
 void transport_owner_init(struct transport_owner *owner, void *user, uint64_t receive_budget);
 /* Aborts all flows of the owner (peers get `reason`, an enum wire_reason) and its listeners, abandons all its extents. No callback with
  * this owner is made after it returns. */
@@ -130,8 +142,8 @@ void transport_unlisten(struct transport *transport, struct transport_owner *own
 struct flow *transport_open(struct transport *transport, struct transport_owner *owner, void *flow_user,
                             const struct transport_path *path, uint16_t local_port, uint16_t remote_port,
                             uint64_t timeout_ns, uint64_t now, enum transport_status *status);
-/* Queues a message; it goes out when window, credit and grants allow. After the flow has ended, and if memory is short
- * (then the flow ends with TRANSPORT_NO_MEMORY): false, `sent` is not called. */
+/* Queues a message; it goes out when window, credit and grants allow. After the flow has ended, if memory is short (then the flow ends with
+ * TRANSPORT_NO_MEMORY), and if the peer cannot take so long a message (TRANSPORT_TOO_LONG): false, `sent` is not called. */
 bool transport_send(struct transport *transport, struct flow *flow, const struct transport_span *span, uint64_t now);
 /* The application is done with the flow: graceful (what was sent still arrives, then FIN) or abort. Messages that come
  * from now on are not kept. `ended` follows, perhaps inside this call, unless it was called before. The caller must not
@@ -145,7 +157,7 @@ void transport_released_orphan(struct transport *transport, struct transport_own
 /* A packet (UDP payload) came in; it is only read during the call. */
 void transport_receive(struct transport *transport, const struct transport_path *path, const uint8_t *packet,
                        size_t length, uint64_t now);
-/* Builds the next packet to send into buffer[0 .. capacity), capacity >= WIRE_PACKET_MAX; returns its length, or 0 if nothing may be sent now.
+/* Builds the next packet to send into buffer[0 .. capacity), capacity >= WIRE_PAYLOAD_MIN_MTU; returns its length, or 0 if nothing may be sent now.
  * Packets of one flow come in bursts, so that they can be sent together. */
 size_t transport_transmit(struct transport *transport, uint8_t *buffer, size_t capacity, struct transport_path *path,
                           uint64_t now);

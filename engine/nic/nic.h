@@ -56,15 +56,34 @@ struct nic_ops {
     void (*close)(struct nic *nic);
 };
 
+/* Packets and bytes are those behind the UDP header. The second group belongs to back ends that make the headers themselves. */
+#define NIC_COUNTERS(X)                                                                                                \
+    X(packets_received) X(packets_sent) X(bytes_received) X(bytes_sent) X(receive_calls) X(transmit_calls)             \
+    X(transmit_dropped) X(truncated) X(errors)                                                                         \
+    X(bad_checksum)          /* IPv4, UDP or ICMP: dropped */                                                          \
+    X(not_ours)              /* other machines' frames, addresses, ports and protocols */                              \
+    X(malformed_frames)      /* and fragments */                                                                       \
+    X(arp_requests_sent) X(arp_requests_received) X(arp_replies_sent) X(arp_replies_received)                          \
+    X(arp_ignored)           /* answers that nobody asked for, claims to our own addresses */                          \
+    X(unresolved_drops)      /* packets whose next hop does not answer, or too many wait for */                        \
+    X(no_route) X(icmp_echoes)                                                                                         \
+    X(unanswered)            /* ARP requests and echoes over the rate that is answered */                              \
+    X(link_downs)
+
 struct nic_counters {
-    uint64_t packets_received, packets_sent, bytes_received, bytes_sent;
-    uint64_t receive_calls, transmit_calls, transmit_dropped, truncated, errors;
+#define X(name) uint64_t name;
+    NIC_COUNTERS(X)
+#undef X
 };
 
 struct nic_queue {
     const struct nic_ops *ops;
     struct nic *nic;
     uint32_t index;
+    /* For back ends that have to do something at a time of their own. The worker sets now_ns before each turn, and calls `receive` at timer_ns
+     * (0: never) at the latest. */
+    uint64_t now_ns;
+    uint64_t timer_ns;
     struct nic_counters counters;
 };
 
@@ -73,6 +92,9 @@ struct nic {
     uint32_t queue_count;
     struct nic_queue **queues;
 };
+
+/* True if `ip` (its port is not looked at) is an address of this machine. */
+bool nic_udp_has_address(const struct endpoint *ip);
 
 /* Opens kernel UDP sockets: one for each address and queue, at udp_port + queue. Returns NULL and a sentence in error[NIC_ERROR_BYTES] (what
  * failed, what to do: port taken, address not on this machine). */

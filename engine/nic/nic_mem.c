@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/prng.h"
+#include "base/siphash.h"
 
 enum { LINKS_MAX = 1024 };
 
@@ -60,6 +61,7 @@ struct nic_mem_network {
     struct link *links;
     uint32_t link_count;
     struct mem_nic *nics;
+    uint64_t hash_key; /* 0: none */
     nic_mem_tap *tap;
     void *tap_arg;
     struct nic_mem_counters counters;
@@ -498,12 +500,27 @@ void nic_mem_impair_all(struct nic_mem_network *network,
     }
 }
 
-static struct mem_queue *queue_at(struct nic_mem_network *network, const struct endpoint *endpoint)
+void nic_mem_set_hash(struct nic_mem_network *network, uint64_t key)
+{
+    network->hash_key = key;
+}
+
+static uint32_t hash_of(const struct nic_mem_network *network, const struct mem_packet *packet)
+{
+    const struct siphash_key key = {.k0 = network->hash_key};
+    const struct endpoint ends[2] = {packet->from, packet->to};
+    return (uint32_t)siphash(&key, ends, sizeof ends);
+}
+
+static struct mem_queue *queue_for(struct nic_mem_network *network, const struct mem_packet *packet)
 {
     for (struct mem_nic *nic = network->nics; nic; nic = nic->next) {
-        uint32_t index = (uint32_t)endpoint->port - nic->udp_port;
+        uint32_t index = (uint32_t)packet->to.port - nic->udp_port;
         for (uint32_t i = 0; i < nic->address_count && index < nic->nic.queue_count; i++) {
-            if (same_ip(&nic->addresses[i], endpoint)) {
+            if (same_ip(&nic->addresses[i], &packet->to)) {
+                if (network->hash_key != 0) {
+                    index = hash_of(network, packet) % nic->nic.queue_count;
+                }
                 return &nic->queues[index];
             }
         }
@@ -517,7 +534,7 @@ void nic_mem_advance(struct nic_mem_network *network, uint64_t now_ns)
     network->now_ns = now_ns;
     while (network->in_flight > 0 && network->heap[0]->arrival_ns <= now_ns) {
         struct mem_packet *packet = heap_pop(network);
-        struct mem_queue *queue = queue_at(network, &packet->to);
+        struct mem_queue *queue = queue_for(network, packet);
         if (queue) {
             network->counters.arrived++;
             fifo_push(&queue->arrived, packet);

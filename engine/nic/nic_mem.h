@@ -58,6 +58,10 @@ bool nic_mem_impair(struct nic_mem_network *network, const struct endpoint *from
 void nic_mem_impair_all(struct nic_mem_network *network,
                         const struct nic_mem_impairments *impairments);
 
+/* An opaque hash: from now on packets for a nic go into the queue that a hash of both their endpoints with `key` says, whatever worker they
+ * are for, as in a NIC whose hash nobody may program. 0: by their port, as in the beginning. */
+void nic_mem_set_hash(struct nic_mem_network *network, uint64_t key);
+
 /* Sets the clock, which never goes back, and hands what has arrived by then to the queues it is for. */
 void nic_mem_advance(struct nic_mem_network *network, uint64_t now_ns);
 /* When the next packet in flight arrives; UINT64_MAX: nothing is in flight. */

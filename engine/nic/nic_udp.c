@@ -61,8 +61,9 @@ static int set_options(int fd, bool ipv4)
 {
     if (!ipv4 && set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) < 0)
         return -1;
-    int result = ipv4 ? set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
-                      : set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DO);
+    /* Don't fragment, and heed the interface's MTU alone: what routers say may be forged, and would hold for minutes. */
+    int result = ipv4 ? set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE)
+                      : set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
     enlarge_buffers(fd);
     (void)set_option(fd, IPPROTO_UDP, UDP_GRO, 1); /* without it packets come one by one */
     return result;
@@ -73,16 +74,19 @@ static void explain(char *error, const struct endpoint *local, int reason)
     char ip[ADDRESS_TEXT_BYTES];
     address_format_ip(local, ip);
     if (reason == EADDRINUSE)
-        (void)snprintf(
-            error, NIC_ERROR_BYTES,
-            "UDP port %u of %s is taken by another program (ss -ulpn shows it): stop that or give another --udp-port",
-            local->port, ip);
+        (void)snprintf(error, NIC_ERROR_BYTES,
+                       "UDP port %u of %s is taken by another program (ss -ulpn shows it): stop that, or give this "
+                       "engine and all its "
+                       "peers another --udp-port",
+                       local->port, ip);
     else if (reason == EADDRNOTAVAIL)
         (void)snprintf(error, NIC_ERROR_BYTES,
                        "%s is not an address of this machine (ip address shows them): give one of its own by --ip", ip);
     else if (reason == EACCES)
-        (void)snprintf(error, NIC_ERROR_BYTES, "UDP port %u of %s needs privileges: give a --udp-port of 1024 or more",
-                       local->port, ip);
+        (void)snprintf(
+            error, NIC_ERROR_BYTES,
+            "UDP port %u of %s needs privileges: give this engine and all its peers a --udp-port of 1024 or more",
+            local->port, ip);
     else
         (void)snprintf(error, NIC_ERROR_BYTES, "cannot open UDP port %u of %s: %s", local->port, ip, strerror(reason));
 }
@@ -100,6 +104,19 @@ static int open_socket(struct udp_socket *socket_, const struct endpoint *local,
     }
     *socket_ = (struct udp_socket){.fd = fd, .local = *local, .segment = true};
     return 0;
+}
+
+bool nic_udp_has_address(const struct endpoint *ip)
+{
+    struct endpoint local = *ip;
+    struct sockaddr_in6 address;
+    local.port = 0;
+    socklen_t length = udp_sockaddr(&local, &address);
+    int fd = socket(address.sin6_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool has = fd >= 0 && bind(fd, (struct sockaddr *)&address, length) == 0;
+    if (fd >= 0)
+        close(fd);
+    return has;
 }
 
 static uint32_t udp_fds(struct nic_queue *queue, int *fds, uint32_t max)

@@ -6,13 +6,18 @@ static bool same_ip(const struct endpoint *a, const struct endpoint *b)
     return memcmp(a->ip, b->ip, sizeof a->ip) == 0;
 }
 
-bool path_is_local(const struct path_table *table, const struct endpoint *ip)
+int path_address_index(const struct path_table *table, const struct endpoint *ip)
 {
     for (uint32_t i = 0; i < table->address_count; i++) {
         if (same_ip(&table->addresses[i], ip))
-            return true;
+            return (int)i;
     }
-    return false;
+    return -1;
+}
+
+bool path_is_local(const struct path_table *table, const struct endpoint *ip)
+{
+    return path_address_index(table, ip) >= 0;
 }
 
 /* Our address for a flow to `remote` when the caller has no wish; NULL: none of its family. */
@@ -38,13 +43,9 @@ int path_choose(const struct path_table *table, uint32_t worker, const struct en
     if (from == NULL || endpoint_is_ipv4(from) != endpoint_is_ipv4(remote))
         return PATH_EFAMILY;
 
-    /* Inside this engine a flow stays with its worker. Of another engine only the port of worker 0 is known before
-     * the handshake. */
-    uint16_t own_port = (uint16_t)(table->udp_port + worker);
-    bool inside = path_is_local(table, remote);
     *udp_local = *from;
-    udp_local->port = own_port;
+    udp_local->port = (uint16_t)(table->udp_port + worker);
     *udp_remote = *remote;
-    udp_remote->port = inside ? own_port : table->udp_port;
+    udp_remote->port = table->udp_port;
     return PATH_OK;
 }

@@ -19,11 +19,14 @@ struct path_table {
 
 enum path_result { PATH_OK = 0, PATH_ENOTLOCAL = -1 /* local is not ours */, PATH_EFAMILY = -2 /* no address of remote's family */ };
 
+/* The index of `ip` (its port is not looked at) among the addresses of this engine, or -1. */
+int path_address_index(const struct path_table *table, const struct endpoint *ip);
 /* True if `ip` is an address of this engine. */
 bool path_is_local(const struct path_table *table, const struct endpoint *ip);
 
 /* Chooses the UDP endpoints for a flow from flow address `local` (ip any: the first of remote's family; the same address if remote is ours) to
- * flow address `remote`, as worker `worker`. Returns enum path_result. */
+ * flow address `remote`, as worker `worker`: from its own UDP port to that of the peer's worker 0 (the only one that is known before the
+ * handshake; also if the peer is this engine). Returns enum path_result. */
 int path_choose(const struct path_table *table, uint32_t worker, const struct endpoint *local, const struct endpoint *remote,
                 struct endpoint *udp_local, struct endpoint *udp_remote);
 

@@ -141,6 +141,9 @@ static int decode_fixed(const uint8_t *from, size_t left, struct wire_frame *fra
         frame->grant.bytes = get_u32(from + 8);
         break;
     case WIRE_FRAME_FIN:
+        if (from[1] != 0) {
+            return WIRE_ECRITICAL;
+        }
         frame->fin.reason = get_u16(from + 2);
         frame->fin.messages = get_u32(from + 4);
         break;

@@ -11,11 +11,11 @@ enum {
     TLV_NONCE_BYTES = 8
 };
 enum {
-    TLV_LAST = WIRE_TLV_PADDING
+    TLV_LAST = WIRE_TLV_MAX_MESSAGE
 };
 
 _Static_assert((int)TLV_LAST < 32, "`present` has 32 bits");
-_Static_assert(WIRE_HEADER_BYTES + 9 * TLV_HEADER_BYTES + 2 + 8 + 8 + 8 + 4 + 16 +
+_Static_assert(WIRE_HEADER_BYTES + 10 * TLV_HEADER_BYTES + 2 + 8 + 8 + 8 + 4 + 16 + 4 +
                        2 * WIRE_WORKER_PORTS_MAX + 2 + WIRE_TRAILER_BYTES <=
                    WIRE_INIT_MIN,
                "no answer to an INIT is longer than the INIT");
@@ -35,6 +35,7 @@ static const struct lengths tlv_lengths[TLV_LAST + 1] = {
     [WIRE_TLV_COOKIE] = {1, WIRE_COOKIE_MAX, 1},
     [WIRE_TLV_REASON] = {2, 2, 1},
     [WIRE_TLV_PADDING] = {0, UINT16_MAX, 1},
+    [WIRE_TLV_MAX_MESSAGE] = {4, 4, 1},
 };
 
 #define TLV_BIT(tlv) (UINT32_C(1) << (tlv))
@@ -56,7 +57,8 @@ static const uint32_t required[] = {
  * is in its fixed order. */
 static const uint8_t encode_order[] = {
     WIRE_TLV_SOURCE_CID, WIRE_TLV_NONCE,  WIRE_TLV_VERSION_RANGE, WIRE_TLV_EPOCH,  WIRE_TLV_PORTS,
-    WIRE_TLV_LIMITS,     WIRE_TLV_REASON, WIRE_TLV_WORKER_PORTS,  WIRE_TLV_COOKIE,
+    WIRE_TLV_LIMITS,     WIRE_TLV_MAX_MESSAGE, WIRE_TLV_REASON,   WIRE_TLV_WORKER_PORTS,
+    WIRE_TLV_COOKIE,
 };
 
 static int decode_value(uint16_t tlv, const uint8_t *value, uint16_t length,
@@ -89,6 +91,10 @@ static int decode_value(uint16_t tlv, const uint8_t *value, uint16_t length,
         to->credit_messages = get_u32(value + 8);
         to->max_udp_payload = get_u32(value + 12);
         valid = to->max_udp_payload >= WIRE_PAYLOAD_MIN_MTU;
+        break;
+    case WIRE_TLV_MAX_MESSAGE:
+        to->max_message = get_u32(value);
+        valid = to->max_message >= WIRE_MESSAGE_MIN;
         break;
     case WIRE_TLV_WORKER_PORTS:
         to->worker_port_count = length / 2;
@@ -154,6 +160,7 @@ int wire_handshake_decode(uint8_t type, const uint8_t *body, size_t length,
 {
     assert(type >= WIRE_INIT && type <= WIRE_VERSIONS);
     memset(handshake, 0, sizeof(*handshake));
+    handshake->max_message = WIRE_MESSAGE_DEFAULT;
     if (type == WIRE_INIT && length < WIRE_INIT_MIN - WIRE_PACKET_MIN) {
         return WIRE_ESHORT;
     }
@@ -238,6 +245,9 @@ static void encode_value(uint8_t tlv, const struct wire_handshake *from, uint8_t
         put_u64(value, from->credit_bytes);
         put_u32(value + 8, from->credit_messages);
         put_u32(value + 12, from->max_udp_payload);
+        break;
+    case WIRE_TLV_MAX_MESSAGE:
+        put_u32(value, from->max_message);
         break;
     case WIRE_TLV_WORKER_PORTS:
         for (size_t i = 0; i < from->worker_port_count; i++) {

@@ -5,11 +5,11 @@
 #include <assert.h>
 
 _Static_assert(WIRE_RESET_BYTES == WIRE_PACKET_MIN + 2 + 2, "RESET: reason, reserved");
-_Static_assert(WIRE_PROBE_BYTES == WIRE_PACKET_MIN + 8 + 8, "PROBE: nonce, epoch");
+_Static_assert(WIRE_PROBE_BYTES == WIRE_PACKET_MIN + 8 + 8 + 8 + 8, "PROBE: nonce, epoch, own epoch, reserved");
 _Static_assert((int)WIRE_FLOW_MIN >= (int)WIRE_RESET_BYTES,
                "a RESET is never longer than what it answers");
-_Static_assert(WIRE_PROBE_BYTES == WIRE_HEADER_BYTES + 8 + 1 + 7 + WIRE_TRAILER_BYTES,
-               "PROBE_REPLY: nonce, result, reserved");
+_Static_assert(WIRE_PROBE_BYTES == WIRE_PACKET_MIN + 8 + 1 + 7 + 8 + 8,
+               "PROBE_REPLY: nonce, result, reserved, own epoch, reserved");
 
 enum {
     FLAGS_CRITICAL = 0xf0
@@ -28,8 +28,8 @@ static const struct rule rules[16] = {
     [WIRE_VERSIONS] = {WIRE_PACKET_MIN, WIRE_PACKET_MAX, true},
     [WIRE_FLOW] = {WIRE_FLOW_MIN, WIRE_PACKET_MAX, true},
     [WIRE_RESET] = {WIRE_RESET_BYTES, WIRE_RESET_BYTES, true},
-    [WIRE_PROBE] = {WIRE_PROBE_BYTES, WIRE_PROBE_BYTES, false},
-    [WIRE_PROBE_REPLY] = {WIRE_PROBE_BYTES, WIRE_PROBE_BYTES, false},
+    [WIRE_PROBE] = {WIRE_PROBE_BYTES, WIRE_PACKET_MAX, false},
+    [WIRE_PROBE_REPLY] = {WIRE_PROBE_BYTES, WIRE_PACKET_MAX, false},
 };
 
 static int check_rule(const struct wire_header *header, size_t length)
@@ -124,15 +124,17 @@ size_t wire_probe_encode(uint8_t *packet, uint8_t type, const struct wire_probe 
     wire_header_encode(packet, &(struct wire_header){.version = WIRE_VERSION, .type = type});
     put_u64(body, probe->nonce);
     put_u64(body + 8, type == WIRE_PROBE ? probe->epoch : (uint64_t)probe->result << 56);
+    put_u64(body + 16, probe->own_epoch);
+    put_u64(body + 24, 0);
     return wire_packet_seal(packet, WIRE_PROBE_BYTES - WIRE_TRAILER_BYTES);
 }
 
 int wire_probe_decode(uint8_t type, const uint8_t *body, size_t length, struct wire_probe *probe)
 {
-    if (length != WIRE_PROBE_BYTES - WIRE_PACKET_MIN) {
-        return WIRE_EMALFORMED;
+    if (length < WIRE_PROBE_BYTES - WIRE_PACKET_MIN) {
+        return WIRE_ESHORT;
     }
-    *probe = (struct wire_probe){.nonce = get_u64(body)};
+    *probe = (struct wire_probe){.nonce = get_u64(body), .own_epoch = get_u64(body + 16)};
     if (type == WIRE_PROBE) {
         probe->epoch = get_u64(body + 8);
         return WIRE_OK;

@@ -23,6 +23,8 @@ enum {
     WIRE_FLOW_MIN = 24,             /* a FLOW packet; any frame but lone PADDING fills it */
     WIRE_ACK_RANGES_MAX = 32,
     WIRE_COOKIE_MAX = 64,
+    WIRE_MESSAGE_MIN = 65536,       /* every receiver takes messages of so many bytes */
+    WIRE_MESSAGE_DEFAULT = 8 << 20, /* the longest message of a receiver that does not say */
     WIRE_WORKER_PORTS_MAX = 64,
     WIRE_TLV_CRITICAL = 0x8000,
 };
@@ -104,6 +106,7 @@ struct wire_handshake {
     uint64_t credit_bytes;
     uint32_t credit_messages;
     uint32_t max_udp_payload;
+    uint32_t max_message;                      /* bytes; WIRE_MESSAGE_DEFAULT if it was not said */
     uint16_t worker_port_count;
     uint16_t worker_ports[WIRE_WORKER_PORTS_MAX]; /* UDP ports */
     uint16_t cookie_length;
@@ -123,6 +126,7 @@ enum wire_tlv {
     WIRE_TLV_REASON = 9,
     WIRE_TLV_KEYS = 10,
     WIRE_TLV_PADDING = 11,
+    WIRE_TLV_MAX_MESSAGE = 12,
 };
 
 /* Decodes the body of a handshake packet of type `type` and checks that it has the TLVs that type must have, each once.
@@ -140,16 +144,18 @@ int wire_init_prefix_decode(const uint8_t *packet, size_t length, uint64_t *sour
 
 /* ---- RESET, PROBE, PROBE_REPLY: whole packets ---- */
 
-enum { WIRE_RESET_BYTES = 24, WIRE_PROBE_BYTES = 36 };
+enum { WIRE_RESET_BYTES = 24, WIRE_PROBE_BYTES = 52 };
 
 struct wire_probe {
     uint64_t nonce;
     uint64_t epoch;   /* PROBE: the receiver's epoch as the sender knows it */
+    uint64_t own_epoch; /* the sender's */
     uint8_t result;   /* PROBE_REPLY: enum wire_probe_result */
 };
 enum wire_probe_result { WIRE_PROBE_SAME_EPOCH = 1, WIRE_PROBE_OTHER_EPOCH = 2, WIRE_PROBE_NO_FLOWS = 3 };
 
-/* Encoders need WIRE_RESET_BYTES or WIRE_PROBE_BYTES of room and return the packet's length. Decoders take the body. */
+/* Encoders need WIRE_RESET_BYTES or WIRE_PROBE_BYTES of room and return the packet's length. Decoders take the body; a later sender's PROBE may
+ * be longer. */
 size_t wire_reset_encode(uint8_t *packet, uint64_t dcid, uint64_t packet_number, uint16_t reason);
 int wire_reset_decode(const uint8_t *body, size_t length, uint16_t *reason);
 size_t wire_probe_encode(uint8_t *packet, uint8_t type, const struct wire_probe *probe);

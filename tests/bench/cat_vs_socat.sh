@@ -24,11 +24,15 @@ while [ $# -gt 0 ]; do
             [ $# -ge 2 ] || { echo "cat_vs_socat.sh: $1 needs a value" >&2; exit 2; }
             declare "${1#--}=$2"
             shift ;;
-        --help) usage; exit 0 ;;
+        -h | --help) usage; exit 0 ;;
         *) echo "cat_vs_socat.sh: unknown option '$1'; see --help" >&2; exit 2 ;;
     esac
     shift
 done
+wrong() { echo "cat_vs_socat.sh: $1" >&2; exit 2; }
+[[ $size =~ ^[1-9][0-9]{0,14}[KMG]?$ ]] || wrong "--size '$size' is not a size; use bytes, or K, M or G behind a number, such as 1G"
+[[ $pairs =~ ^[1-9][0-9]{0,3}$ ]] || wrong "--pairs '$pairs' is not a number from 1 to 9999"
+[[ -z $limit || $limit =~ ^[0-9]+(\.[0-9]+)?$ ]] || wrong "--limit '$limit' is not a ratio, such as 2 or 1.5"
 . "$(dirname "$0")/engines.bash"
 command -v socat >/dev/null || { echo "cat_vs_socat.sh: socat is missing; apt-get install socat" >&2; exit 77; }
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# For the scripts beside it: two engines on loopback, stopped at the end. Sets build, directory, ip_1, ip_2, socket_1, socket_2.
+# For the scripts beside it: two engines on loopback, stopped at the end. Sets build, directory, ip_1, ip_2, socket_1, socket_2. Where else they
+# are to be, a script says before start_engines by ip_1, ip_2, flags_1, flags_2 and wrapper_1, wrapper_2 (arrays; commands before machnetd).
 
 build=${MACHNET_BUILD:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/build/release}
 [ -x "$build/bin/machnetd" ] || { echo "$0: $build/bin/machnetd is missing; build first, or set MACHNET_BUILD" >&2; exit 2; }
@@ -10,6 +11,7 @@ ip_2=127.77.$(($$ % 250)).3
 socket_1=$directory/1.sock
 socket_2=$directory/2.sock
 engines=()
+flags_1=() flags_2=() wrapper_1=() wrapper_2=()
 
 clean_up() {
     local engine
@@ -24,8 +26,8 @@ trap 'exit 130' INT TERM
 start_engines() {
     local i
     for i in 1 2; do
-        local ip=ip_$i socket=socket_$i
-        "$build/bin/machnetd" --ip "${!ip}" --socket "${!socket}" "$@" 2>"$directory/log.$i" &
+        local ip=ip_$i socket=socket_$i flags=flags_$i[@] wrapper=wrapper_$i[@]
+        "${!wrapper}" "$build/bin/machnetd" --ip "${!ip}" --socket "${!socket}" "${!flags}" "$@" 2>"$directory/log.$i" &
         engines+=($!)
     done
     for i in 1 2; do
@@ -36,9 +38,21 @@ start_engines() {
     done
 }
 
+build_program() { # NAME: of a file beside this one, into $directory
+    local tree
+    tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+    "${CC:-cc}" -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -I"$tree/capi/include" "$tree/tests/bench/$1.c" "$build/lib/libmachnet.a" \
+        -pthread -o "$directory/$1"
+}
+
 # Until an application listens on engine 2.
 wait_for_listener() {
     until MACHNET_SOCKET=$socket_2 "$build/bin/machnet" status --json | grep -q '"listeners": *\[{'; do sleep 0.01; done
+}
+
+# ns that the threads of a process have run, user and system.
+cpu_ns() { # PID
+    cat /proc/"$1"/task/*/schedstat | awk '{ sum += $1 } END { printf "%.0f\n", sum }'
 }
 
 since() {

@@ -59,7 +59,7 @@ static void *serve(void *channel)
 {
     machnet_event event;
     for (;;) {
-        int32_t status = machnet_channel_events(channel, &event, 1);
+        int32_t status = machnet_channel_events(channel, &event, 1, 0);
         if (status == MACHNET_EAGAIN)
             machnet_channel_wait(channel, MACHNET_WAIT_EVENT, -1);
         else if (status < 0)
@@ -99,7 +99,7 @@ static void measure_open(const char *socket, const machnet_address *address, uns
         check(machnet_flow_open(channel, NULL, address, NULL, -1, &flow, &error), "open");
         times[i] = now_us() - start;
         check(machnet_flow_close(channel, flow, 0), "close");
-        while (machnet_channel_events(channel, &event, 1) == MACHNET_EAGAIN)
+        while (machnet_channel_events(channel, &event, 1, 0) == MACHNET_EAGAIN)
             check(machnet_channel_wait(channel, MACHNET_WAIT_EVENT, -1), "wait");
         pause_ms(5); /* longer than an engine polls before it sleeps */
     }

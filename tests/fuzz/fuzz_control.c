@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A peer that sends any bytes with any descriptors: what mn_control_receive lets through is of a known type and its size, has
- * terminated strings and no descriptor too many; of the rest not one descriptor stays open.
- * Input: packets of u8 descriptors sent and accepted, u8 type or "raw", u16 length, then the bytes (in a raw packet the header too).
+ * A peer that sends any bytes with any descriptors: what mn_control_receive lets through is of a known type and at least its size, or may be
+ * ignored; it has terminated strings and no descriptor too many; of the rest not one descriptor stays open.
+ * Input: packets of u8 descriptors sent and accepted, u8 type (0x40: one that may be ignored; 0x80: "raw"), u16 length (behind what is known), then
+ * the bytes (in a raw packet the header too).
  */
 #include <assert.h>
 #include <errno.h>
@@ -77,7 +78,8 @@ static bool strings_end(const void *message, uint16_t type)
     case MN_CONTROL_CLOSING:
         return TERMINATED(struct mn_control_plain, message);
     default:
-        return type >= MN_CONTROL_REGION_REQUEST && type <= MN_CONTROL_REGION_REFUSED;
+        return (type & MN_CONTROL_IGNORABLE) != 0 || type == MN_CONTROL_STATUS_TEXT ||
+               (type >= MN_CONTROL_REGION_REQUEST && type <= MN_CONTROL_REGION_REFUSED);
     }
 }
 
@@ -92,7 +94,7 @@ static void receive(size_t sent_bytes, uint32_t sent_fds, uint32_t fd_max, bool 
     if (result > 0) {
         struct mn_control_header header;
         memcpy(&header, buffer, sizeof(header));
-        assert((size_t)result == sent_bytes && result == header.length && result == mn_control_bytes(header.type));
+        assert((size_t)result == sent_bytes && result == header.length && result >= mn_control_bytes(header.type));
         assert(header.magic == MN_CONTROL_MAGIC && strings_end(buffer, header.type));
         assert(fd_count == sent_fds && fd_count <= fd_max);
     } else {
@@ -100,6 +102,9 @@ static void receive(size_t sent_bytes, uint32_t sent_fds, uint32_t fd_max, bool 
     }
     for (uint32_t i = 0; i < fd_count; i++)
         assert(close(fds[i]) == 0);
+    if (fd_max == 0 && sent_fds > 0) /* it is still there */
+        assert(result == -EPROTO && recv(receiver, buffer, sizeof(buffer), MSG_DONTWAIT) >= 0);
+    assert(recv(receiver, buffer, sizeof(buffer), MSG_DONTWAIT) < 0 && errno == EAGAIN);
     assert(lowest_free() == first_free);
 }
 
@@ -107,14 +112,18 @@ static size_t one_packet(const uint8_t *data, size_t size)
 {
     uint8_t packet[PACKET_MAX] = {0};
     uint32_t fd_count = data[0] % (SENT_MAX + 1), fd_max = (data[0] >> 4) % (MN_CONTROL_FDS_MAX + 1);
-    uint16_t type = data[1] & 0x7f, length;
-    bool raw = data[1] & 0x80;
+    uint16_t type = data[1] & 0x3f, length;
+    bool raw = data[1] & 0x80, may_ignore = data[1] & 0x40;
     memcpy(&length, data + 2, sizeof(length));
-    size_t bytes = raw ? length % (PACKET_MAX + 1) : mn_control_bytes(type);
+    if (may_ignore)
+        type |= MN_CONTROL_IGNORABLE;
+    size_t known = may_ignore ? sizeof(struct mn_control_header) : mn_control_bytes(type);
+    size_t bytes = raw ? length % (PACKET_MAX + 1) : known > 0 ? known + length % (MN_CONTROL_BYTES_MAX - known + 1) : 0;
     size_t given = size - HEAD < bytes ? size - HEAD : bytes;
     memcpy(packet, data + HEAD, given);
     struct mn_control_header header;
     mn_control_prepare(&header, type, length, 0);
+    header.length = (uint16_t)bytes;
     if (!raw)
         memcpy(packet, &header, sizeof(header));
     send_packet(packet, bytes, fd_count);

@@ -127,10 +127,10 @@ static void check_probe(uint8_t type, const uint8_t *body, size_t length)
         return;
     }
     assert(wire_probe_encode(packet, type, &first) == sizeof(packet));
-    int result = wire_probe_decode(type, packet + WIRE_HEADER_BYTES, length, &second);
+    int result = wire_probe_decode(type, packet + WIRE_HEADER_BYTES, sizeof(packet) - WIRE_PACKET_MIN, &second);
 
     assert(result == WIRE_OK);
-    assert(first.nonce == second.nonce && first.epoch == second.epoch);
+    assert(first.nonce == second.nonce && first.epoch == second.epoch && first.own_epoch == second.own_epoch);
     assert(first.result == second.result);
 }
 

@@ -7,6 +7,7 @@
 #define MACHNET_TESTS_INTEGRATION_ATTACK_CHANNEL_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -28,7 +29,7 @@
 #include "content.h"
 #include "machnet/machnet.h"
 
-enum { ATTACK_REGIONS = 3, ATTACK_PIPE = 3, ATTACK_EVENT = 4, ATTACK_USER = 65534 };
+enum { ATTACK_REGIONS = 3, ATTACK_WAKEUP = 3, ATTACK_EVENT = 4, ATTACK_FDS = 5, ATTACK_USER = 65534 };
 
 #define ATTACK_PATIENCE_NS UINT64_C(20000000000)
 #define ATTACK_TOKEN (UINT64_C(1) << 32) /* of the one flow that an attacker opens to itself */
@@ -46,7 +47,7 @@ union attack_message {
 
 struct attack_channel {
     int control;
-    int fds[MN_CONTROL_FDS_MAX];            /* regions, pipe, eventfd */
+    int fds[MN_CONTROL_FDS_MAX];            /* regions, wake-up socket, eventfd; then -1 */
     uint64_t bytes[ATTACK_REGIONS];
     uint8_t *regions[ATTACK_REGIONS];       /* all writable: what a client must not have, and can */
     struct mn_header *header;
@@ -143,14 +144,14 @@ static inline bool attack_hello(int socket)
 
 static inline void attack_close_fds(struct attack_channel *channel)
 {
-    for (int i = 0; i < MN_CONTROL_FDS_MAX; i++) {
+    for (int i = 0; i < ATTACK_FDS; i++) {
         if (channel->fds[i] >= 0)
             close(channel->fds[i]);
         channel->fds[i] = -1;
     }
 }
 
-/* First step: what is offered, mapped. MACHNET_OK, or why not. */
+/* First step: what is offered, mapped, with all its pages. MACHNET_OK, or why not. */
 static inline int32_t attack_offer(struct attack_channel *channel, uint64_t arena_bytes)
 {
     union attack_message message = {.attach = {.send_bytes_max = arena_bytes, .receive_bytes_max = arena_bytes, .name = "attacker"}};
@@ -167,8 +168,31 @@ static inline int32_t attack_offer(struct attack_channel *channel, uint64_t aren
         channel->regions[i] = mmap(NULL, channel->bytes[i], PROT_READ | PROT_WRITE, MAP_SHARED, channel->fds[i], 0);
         if (channel->regions[i] == MAP_FAILED)
             attack_fail("mmap: %s", strerror(errno));
+        memset(channel->regions[i], 0, channel->bytes[i]);
     }
     channel->header = (struct mn_header *)(void *)channel->regions[0];
+    return MACHNET_OK;
+}
+
+static inline void attack_seal(const struct attack_channel *channel)
+{
+    for (int i = 0; i < ATTACK_REGIONS; i++) {
+        if (fcntl(channel->fds[i], F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0)
+            attack_fail("F_ADD_SEALS: %s", strerror(errno));
+    }
+}
+
+/* Says so; with or without reason. */
+static inline int32_t attack_say_mapped(struct attack_channel *channel)
+{
+    union attack_message message = {.plain = {.value = 0}};
+    if (!attack_send(channel->control, MN_CONTROL_ATTACH_MAPPED, &message))
+        return MACHNET_EENGINEGONE;
+    uint16_t type = attack_receive(channel->control, &message, NULL);
+    if (type != MN_CONTROL_ATTACHED)
+        attack_fail("message %u instead of ATTACHED", type);
+    if (message.header.status != MACHNET_OK)
+        return message.header.status;
     memcpy(channel->places, channel->header->rings, sizeof channel->places);
     mn_ring_bind_producer(&channel->submissions, channel->header, &channel->places[MN_RING_SUBMISSIONS]);
     mn_ring_bind_consumer(&channel->completions, channel->header, &channel->places[MN_RING_COMPLETIONS]);
@@ -177,16 +201,11 @@ static inline int32_t attack_offer(struct attack_channel *channel, uint64_t aren
     return MACHNET_OK;
 }
 
-/* Second step. */
+/* Second step, as it should be. */
 static inline int32_t attack_mapped(struct attack_channel *channel)
 {
-    union attack_message message = {.plain = {.value = 0}};
-    if (!attack_send(channel->control, MN_CONTROL_ATTACH_MAPPED, &message))
-        return MACHNET_EENGINEGONE;
-    uint16_t type = attack_receive(channel->control, &message, NULL);
-    if (type != MN_CONTROL_ATTACHED)
-        attack_fail("message %u instead of ATTACHED", type);
-    return message.header.status;
+    attack_seal(channel);
+    return attack_say_mapped(channel);
 }
 
 static inline void attack_attach(struct attack_channel *channel, uint64_t arena_bytes)

@@ -3,14 +3,16 @@
  * Speaks to the controller as no library does: `integration_attack_control ROLE ADDRESS COUNT`:
  *   messages  COUNT malformed, cut-off and misplaced messages over connection after connection
  *   deaf      COUNT questions over connections on which no answer is read
+ *   lingering COUNT descriptors whose last close takes LINGER_SECONDS, if the kernel lets them through
  *   flood     connections until the engine takes no more, COUNT more that it must refuse, and then silence until end of file on stdin
  */
 #include "attack_channel.h"
 
-#include <fcntl.h>
 #include <sys/resource.h>
 
-enum { SEED = 7, KEPT_MAX = 8192, HUGE_BYTES = 100000, EXTRA_FDS_MAX = 64, SILENT = 64 };
+#include "support/lingering.h"
+
+enum { LINGER_SECONDS = 2, SEED = 7, KEPT_MAX = 8192, HUGE_BYTES = 100000, EXTRA_FDS_MAX = 64, SILENT = 64 };
 
 static uint8_t ip[16];
 static uint16_t port;
@@ -219,6 +221,32 @@ static void attack_deaf_channel(uint64_t count)
     }
 }
 
+/* ---- Descriptors ---- */
+
+static void attack_lingering(uint64_t count)
+{
+    uint32_t refused = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        union attack_message message;
+        int lingering, peer, fd = connect_patiently();
+        if (!lingering_open(LINGER_SECONDS, &lingering, &peer))
+            attack_fail("no connection that lingers: %s", strerror(errno));
+        fill_hello(&message);
+        if (i % 2 == 1) /* behind a message that closes the connection */
+            message.header.magic = 0;
+        (void)send_raw(fd, &message, message.header.length, NULL, 0);
+        if (send_raw(fd, &message, message.header.length, &lingering, 1)) {
+            close(lingering);
+        } else {
+            lingering_close(lingering);
+            refused++;
+        }
+        usleep(100000);
+        close(fd);
+    }
+    printf("{\"event\": \"sent\", \"refused\": %u}\n", (unsigned)refused);
+}
+
 /* ---- Too many ---- */
 
 /* True if the engine keeps the connection. */
@@ -255,7 +283,7 @@ static void attack_flood(uint64_t count)
 int main(int argc, char **argv)
 {
     if (argc != 4)
-        attack_fail("usage: %s messages|deaf|flood ADDRESS COUNT", argv[0]);
+        attack_fail("usage: %s messages|deaf|lingering|flood ADDRESS COUNT", argv[0]);
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;
@@ -270,6 +298,8 @@ int main(int argc, char **argv)
     } else if (strcmp(argv[1], "deaf") == 0) {
         attack_deaf(count / 2);
         attack_deaf_channel(count / 2);
+    } else if (strcmp(argv[1], "lingering") == 0) {
+        attack_lingering(count);
     } else {
         attack_flood(count);
     }

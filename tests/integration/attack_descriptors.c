@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Does to the descriptors of its channel, the pipe and the eventfd, what it can: `integration_attack_descriptors USER ADDRESS ENGINE-PID`.
+ * Does to the descriptors of its channel, the wake-up socket and the eventfd, what it can: `integration_attack_descriptors USER ADDRESS ENGINE-PID`.
  * USER is "same" as the engine's (who could kill the engine anyway, but may not do so by accident), or "stranger".
  * After each attack a message must still go round, as far as the attacker has not made itself deaf.
  */
 #include "attack_channel.h"
 
-#include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
+
+#include "support/held_page.h"
 
 enum { ARENA_BYTES = 4 * MN_BLOCK, LENGTH = 3000, ROUNDS = 100 };
 
@@ -24,22 +26,23 @@ static void on_signal(int number)
 static void rounds(void)
 {
     for (int i = 0; i < ROUNDS; i++) {
-        /* The engine writes to the pipe each time. */
+        /* The engine sends a wake-up each time. */
         atomic_fetch_or(&channel.header->client_sleeping, MN_WAKE_DELIVERIES | MN_WAKE_COMPLETIONS);
         attack_round_trip(&channel, LENGTH);
     }
 }
 
-static int open_again(int fd, int flags)
+/* Few wake-ups fit into the socket. */
+static void take_wakeups(void)
 {
-    char path[64];
-    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    return open(path, flags | O_CLOEXEC);
+    char bytes[4096];
+    while (recv(channel.fds[ATTACK_WAKEUP], bytes, sizeof bytes, MSG_DONTWAIT) > 0)
+        continue;
 }
 
 static void make_blocking(void)
 {
-    if (fcntl(channel.fds[ATTACK_PIPE], F_SETFL, 0) < 0 || fcntl(channel.fds[ATTACK_EVENT], F_SETFL, 0) < 0)
+    if (fcntl(channel.fds[ATTACK_WAKEUP], F_SETFL, 0) < 0 || fcntl(channel.fds[ATTACK_EVENT], F_SETFL, 0) < 0)
         attack_fail("F_SETFL: %s", strerror(errno));
     rounds();
 }
@@ -50,42 +53,60 @@ static void ask_for_signals(pid_t engine)
     const struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGIO, &action, NULL);
     sigaction(SIGUSR1, &action, NULL);
-    for (int i = ATTACK_PIPE; i <= ATTACK_EVENT; i++) {
-        (void)fcntl(channel.fds[i], F_SETSIG, i == ATTACK_PIPE ? SIGUSR1 : 0);
+    for (int i = ATTACK_WAKEUP; i <= ATTACK_EVENT; i++) {
+        (void)fcntl(channel.fds[i], F_SETSIG, i == ATTACK_WAKEUP ? SIGUSR1 : 0);
         (void)fcntl(channel.fds[i], F_SETOWN, geteuid() == ATTACK_USER ? engine : getpid());
         (void)fcntl(channel.fds[i], F_SETFL, O_ASYNC);
     }
+    take_wakeups();
     rounds();
-    for (int i = ATTACK_PIPE; i <= ATTACK_EVENT; i++)
+    for (int i = ATTACK_WAKEUP; i <= ATTACK_EVENT; i++)
         (void)fcntl(channel.fds[i], F_SETOWN, getpid());
+    take_wakeups();
     rounds();
-    for (int i = ATTACK_PIPE; i <= ATTACK_EVENT; i++)
+    for (int i = ATTACK_WAKEUP; i <= ATTACK_EVENT; i++)
         (void)fcntl(channel.fds[i], F_SETFL, O_NONBLOCK);
 }
 
-/* The engine writes into a pipe that has no room, and whose other writers never go away. */
-static void fill_pipe(void)
+/* The engine sends to a socket that has no room, and that is nobody's to write to. */
+static void fill_socket(void)
 {
     char bytes[4096] = {0};
-    (void)fcntl(channel.fds[ATTACK_PIPE], F_SETPIPE_SZ, 4096);
-    int writer = open_again(channel.fds[ATTACK_PIPE], O_WRONLY | O_NONBLOCK);
-    if (writer < 0) {
-        if (errno != EACCES)
-            attack_fail("opening the pipe for writing: %s", strerror(errno));
-        return; /* it is the engine's file, and we are somebody else */
-    }
-    while (write(writer, bytes, sizeof bytes) > 0)
-        continue;
-    while (write(writer, bytes, 1) > 0)
-        continue;
-    rounds();
-    /* Everything that can be asked of the description, again with the pipe full. */
+    for (int i = 0; i < 30; i++)
+        rounds();
+    if (send(channel.fds[ATTACK_WAKEUP], bytes, 1, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
+        attack_fail("the engine's end takes bytes");
+    /* Everything that can be asked of the description, again with the socket full. */
     make_blocking();
-    while (fcntl(channel.fds[ATTACK_PIPE], F_SETFL, O_NONBLOCK) == 0 && read(channel.fds[ATTACK_PIPE], bytes, sizeof bytes) > 0)
-        continue;
-    close(writer);
-    (void)fcntl(channel.fds[ATTACK_PIPE], F_SETPIPE_SZ, 1 << 20);
+    int least = 1;
+    (void)setsockopt(channel.fds[ATTACK_WAKEUP], SOL_SOCKET, SO_RCVBUF, &least, sizeof least);
     rounds();
+    take_wakeups();
+    rounds();
+}
+
+static void *read_wakeup(void *nowhere)
+{
+    ssize_t got = read(channel.fds[ATTACK_WAKEUP], nowhere, 1);
+    (void)got;
+    return NULL;
+}
+
+/* The engine sends while a reader is stuck in the middle, with whatever locks that takes. */
+static void hold_reader(const struct held_page *nowhere)
+{
+    pthread_t reader;
+    take_wakeups();
+    if (pthread_create(&reader, NULL, read_wakeup, nowhere->bytes) != 0)
+        attack_fail("no thread");
+    rounds();
+    if (!held_page_wanted(nowhere))
+        attack_fail("the reader does not begin");
+    rounds();
+    usleep(500000);
+    rounds();
+    if (!held_page_release(nowhere) || pthread_join(reader, NULL) != 0)
+        attack_fail("the reader does not end");
 }
 
 /* The engine polls a descriptor that is always ready, and signalled without end. */
@@ -119,17 +140,17 @@ static void fill_event(void)
     rounds();
 }
 
-/* An epoll set of the attacker's around the descriptors, and none of them left: the engine writes into a pipe without readers. */
+/* An epoll set of the attacker's around the descriptors, and none of them left: the engine sends to nobody. */
 static void close_all(void)
 {
     int epoll = epoll_create1(EPOLL_CLOEXEC);
-    for (int i = ATTACK_PIPE; i <= ATTACK_EVENT; i++) {
+    for (int i = ATTACK_WAKEUP; i <= ATTACK_EVENT; i++) {
         struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET};
         (void)epoll_ctl(epoll, EPOLL_CTL_ADD, channel.fds[i], &event);
     }
     rounds();
-    close(channel.fds[ATTACK_PIPE]);
-    channel.fds[ATTACK_PIPE] = -1;
+    close(channel.fds[ATTACK_WAKEUP]);
+    channel.fds[ATTACK_WAKEUP] = -1;
     rounds();
     close(epoll);
 }
@@ -137,6 +158,8 @@ static void close_all(void)
 int main(int argc, char **argv)
 {
     uint8_t ip[16];
+    struct held_page nowhere;
+    bool can_hold = held_page_open(&nowhere);
     if (argc != 4)
         attack_fail("usage: %s same|stranger ADDRESS ENGINE-PID", argv[0]);
     if (strcmp(argv[1], "stranger") == 0)
@@ -147,11 +170,13 @@ int main(int argc, char **argv)
     rounds();
     make_blocking();
     ask_for_signals((pid_t)strtol(argv[3], NULL, 10));
-    fill_pipe();
+    fill_socket();
+    if (can_hold)
+        hold_reader(&nowhere);
     shake_event();
     fill_event();
     close_all();
     attack_detach(&channel);
-    printf("{\"event\": \"done\", \"messages\": %u, \"signals\": %d}\n", (unsigned)channel.messages, (int)signals);
+    printf("{\"event\": \"done\", \"messages\": %u, \"signals\": %d, \"held\": %d}\n", (unsigned)channel.messages, (int)signals, can_hold);
     return 0;
 }

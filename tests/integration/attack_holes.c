@@ -2,20 +2,25 @@
 /*
  * Tries to take pages out of the shared memory, or to get what its seals refuse. `integration_attack_holes ROLE ADDRESS COUNT`:
  *   sealed    after attaching, COUNT times: everything must be refused, and traffic goes on
- *   mapping   holes between the two steps of attaching, COUNT times: traffic works all the same
- *   racing    holes all the time during the second step, COUNT times: the engine attaches or refuses, and traffic works if it attached
+ *   mapping   holes between the two steps of attaching, COUNT times: the engine refuses
+ *   racing    filling, sealing and making holes at the same time, COUNT times: the engine attaches or refuses, and traffic works if it attached
+ *   writing   COUNT times: a write to the memory that does not end, while it is sealed (by another) or said to be: nobody waits for it
  *   half      COUNT times the first step only: the engine gives up on all of them
  */
 #include "attack_channel.h"
 
-#include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
 
-enum { ARENA_BYTES = 16 * MN_BLOCK, HALVES_MAX = 64, LENGTH = 30000 };
+#include "support/held_page.h"
+
+enum { ARENA_BYTES = 16 * MN_BLOCK, HALVES_MAX = 64, WRITES_MAX = 8, LENGTH = 30000 };
 
 static uint8_t ip[16];
 static uint16_t port;
+static struct attack_channel writing;
+static struct held_page nowheres[WRITES_MAX];
 
 static void must_fail(int result, const char *what)
 {
@@ -106,11 +111,10 @@ static void attack_mapping(uint64_t count)
         int32_t status = attack_offer(&channel, ARENA_BYTES);
         if (status == MACHNET_OK) {
             punch(&channel);
-            status = attack_mapped(&channel);
+            status = i % 2 == 0 ? attack_say_mapped(&channel) : attack_mapped(&channel);
         }
-        if (status != MACHNET_OK)
-            attack_fail("cannot attach: %s", machnet_status_name(status));
-        traffic(&channel, i);
+        if (status != MACHNET_EPROTOCOL)
+            attack_fail("attached with holes: %s", machnet_status_name(status));
         attack_detach(&channel);
     }
 }
@@ -127,16 +131,45 @@ static void attack_racing(uint64_t count)
             for (;;)
                 punch(&channel);
         }
+        for (int region = 0; region < ATTACK_REGIONS; region++)
+            (void)fallocate(channel.fds[region], 0, 0, (off_t)channel.bytes[region]);
         int32_t status = attack_mapped(&channel);
         if (status == MACHNET_OK) {
             traffic(&channel, i);
             attached++;
+        } else if (status != MACHNET_EPROTOCOL) {
+            attack_fail("refused with %s", machnet_status_name(status));
         }
         kill(puncher, SIGKILL);
         (void)waitpid(puncher, NULL, 0);
         attack_detach(&channel);
     }
     printf("{\"event\": \"raced\", \"attached\": %u}\n", (unsigned)attached);
+}
+
+static void *write_first_page(void *nowhere)
+{
+    ssize_t written = pwrite(writing.fds[1], nowhere, HELD_PAGE_BYTES, 0);
+    (void)written;
+    return NULL;
+}
+
+static void attack_writing(uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        struct held_page nowhere = nowheres[i];
+        pthread_t writer;
+        if (attack_offer(&writing, ARENA_BYTES) != MACHNET_OK)
+            attack_fail("no offer");
+        if (pthread_create(&writer, NULL, write_first_page, nowhere.bytes) != 0 || !held_page_wanted(&nowhere))
+            attack_fail("the write does not begin");
+        int32_t status = attack_say_mapped(&writing);
+        if (status != MACHNET_EPROTOCOL)
+            attack_fail("attached without seals: %s", machnet_status_name(status));
+        if (!held_page_release(&nowhere) || pthread_join(writer, NULL) != 0)
+            attack_fail("the write does not end");
+        attack_detach(&writing);
+    }
 }
 
 static void attack_half(uint64_t count)
@@ -163,9 +196,16 @@ static void attack_half(uint64_t count)
 int main(int argc, char **argv)
 {
     if (argc != 4)
-        attack_fail("usage: %s sealed|mapping|racing|half ADDRESS COUNT", argv[0]);
-    attack_drop_privileges();
+        attack_fail("usage: %s sealed|mapping|racing|writing|half ADDRESS COUNT", argv[0]);
     uint64_t count = strtoull(argv[3], NULL, 10);
+    bool writes = strcmp(argv[1], "writing") == 0;
+    for (uint64_t i = 0; writes && i < count && i < WRITES_MAX; i++) {
+        if (!held_page_open(&nowheres[i])) {
+            printf("{\"event\": \"done\", \"skipped\": 1}\n");
+            return 0;
+        }
+    }
+    attack_drop_privileges();
     port = attack_address(argv[2], ip);
     if (strcmp(argv[1], "sealed") == 0)
         attack_sealed(count);
@@ -173,6 +213,8 @@ int main(int argc, char **argv)
         attack_mapping(count);
     else if (strcmp(argv[1], "racing") == 0)
         attack_racing(count);
+    else if (writes)
+        attack_writing(count < WRITES_MAX ? count : WRITES_MAX);
     else
         attack_half(count);
     printf("{\"event\": \"done\"}\n");

@@ -32,10 +32,17 @@ static void attach(void)
     channels++;
 }
 
-/* The engine has said something, which can only be that it closes the channel. */
+/* The engine has said that it closes the channel. What else it may say, offers of regions, is left unanswered. */
 static bool told(void)
 {
-    return attack_wait_readable(attacker.channel.control, 0);
+    union attack_message message;
+    while (attack_wait_readable(attacker.channel.control, 0)) {
+        ssize_t length = recv(attacker.channel.control, &message, sizeof message, MSG_PEEK);
+        if (length <= 0 || message.header.type == MN_CONTROL_CLOSING)
+            return true;
+        (void)attack_receive(attacker.channel.control, &message, NULL);
+    }
+    return false;
 }
 
 static void detach(bool must_be_closed)

@@ -57,11 +57,13 @@ static machnet_channel *attach(const char *path)
 
     check("options", machnet_options_new(&options));
     check("path", machnet_options_set_str(options, MACHNET_OPTION_SOCKET_PATH, path));
-    check("arena", machnet_options_set_u64(options, MACHNET_OPTION_SEND_BYTES, 1 << 20));
     check(error.message, machnet_context_open(MACHNET_ABI_VERSION, options, &context, &error));
-    check(error.message, machnet_channel_open(context, options, &channel, &error));
-    machnet_context_unref(context);
     machnet_options_free(options);
+    check("options", machnet_options_new(&options));
+    check("arena", machnet_options_set_u64(options, MACHNET_OPTION_SEND_BYTES, 1 << 20));
+    check(error.message, machnet_channel_open(context, options, &channel, &error));
+    machnet_options_free(options);
+    machnet_context_unref(context);
     return channel;
 }
 
@@ -101,7 +103,7 @@ static void echo_back(const machnet_message *message, const void *data)
     while ((status = machnet_send_copy(far, message->flow, data, message->length, message->tag, 0)) == MACHNET_EAGAIN) {
         machnet_event events[8];
         if (check("far wait", machnet_channel_wait(far, MACHNET_WAIT_SEND, PATIENCE_S * INT64_C(1000000000))) > 0)
-            (void)machnet_channel_events(far, events, 8);
+            (void)machnet_channel_events(far, events, 8, 0);
     }
     check("far send", status);
 }
@@ -117,10 +119,10 @@ static void *run_far(void *argument)
     while (echoed < total) {
         check("far wait",
               machnet_channel_wait(far, MACHNET_WAIT_RECEIVE | MACHNET_WAIT_EVENT, PATIENCE_S * INT64_C(1000000000)));
-        int32_t status = machnet_channel_events(far, events, 8);
+        int32_t status = machnet_channel_events(far, events, 8, 0);
         if (status < 0 && status != MACHNET_EAGAIN)
             fail("far events", status);
-        for (; (status = machnet_recv_copy(far, MACHNET_ANY_FLOW, data, LONGEST, &message)) == MACHNET_OK; echoed++)
+        for (; (status = machnet_recv_copy(far, MACHNET_ANY_FLOW, data, LONGEST, &message, 0)) == MACHNET_OK; echoed++)
             echo_back(&message, data);
         if (status != MACHNET_EAGAIN)
             fail("far receive", status);
@@ -154,7 +156,7 @@ static uint64_t spaces(void)
 static int32_t send_reserved(uint64_t flow, uint64_t length, uint64_t number)
 {
     machnet_view view;
-    int32_t status = machnet_send_reserve(near, flow, length, &view);
+    int32_t status = machnet_send_reserve(near, flow, length, &view, 0);
     if (status < 0)
         return status;
     fill(view.data, length, number);
@@ -223,7 +225,7 @@ static void *run_releaser(void *argument)
 static void take_events(void)
 {
     machnet_event events[8];
-    int32_t count = machnet_channel_events(near, events, 8);
+    int32_t count = machnet_channel_events(near, events, 8, 0);
     if (count < 0 && count != MACHNET_EAGAIN)
         fail("near events", count);
     for (int32_t i = 0; i < count; i++) {
@@ -249,7 +251,7 @@ static void *run_receiver(void *argument)
         check("near wait",
               machnet_channel_wait(near, MACHNET_WAIT_RECEIVE | MACHNET_WAIT_EVENT, PATIENCE_S * INT64_C(1000000000)));
         take_events();
-        while ((status = machnet_recv_borrow(near, MACHNET_ANY_FLOW, &view)) == MACHNET_OK) {
+        while ((status = machnet_recv_borrow(near, MACHNET_ANY_FLOW, &view, 0)) == MACHNET_OK) {
             int which = 0;
             while (which < FLOWS && flows[which] != view.flow)
                 which++;

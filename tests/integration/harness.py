@@ -2,8 +2,9 @@
 """Starts real engines and real programs for the integration tests, and looks after what they leave behind.
 
 A test file has functions named test_*, each of which makes what it needs, and ends with `harness.main(globals())`.
-MACHNET_BUILD names the build directory. No root needed. Every test process uses 127.x.y.* of its own, so that test
-processes do not meet.
+MACHNET_BUILD names the build directory, MACHNET_TEST_NIC the network (nics.py), MACHNET_TEST_WORKERS how
+many workers engines have. No root needed. Every test process uses a network x.y.z.*
+of its own, so that test processes do not meet.
 """
 import contextlib
 import json
@@ -18,12 +19,14 @@ import threading
 import time
 import traceback
 
+import nics
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("MACHNET_BUILD") or os.path.join(ROOT, "build", "release")
 BIN = os.path.join(BUILD, "bin")
 SANITIZED = os.environ.get("MACHNET_SANITIZE", "") not in ("", "OFF", "none")
+WORKERS = os.environ.get("MACHNET_TEST_WORKERS")
 SLOW = 5 if SANITIZED else 1  # time limits are stretched by this
-NET = "127.%d.%d" % (1 + os.getpid() % 250, 1 + os.getpid() // 250 % 250)
 SANITIZER_REPORT = re.compile(r"(AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|ThreadSanitizer|runtime error:)")
 
 open_things = []  # what the present test has started
@@ -31,6 +34,26 @@ open_things = []  # what the present test has started
 
 class Skip(Exception):
     """This machine lacks something that the test needs."""
+
+
+def open_nic():
+    net = "127.%d.%d" % (1 + os.getpid() % 250, 1 + os.getpid() // 250 % 250)
+    version = subprocess.run([os.path.join(BIN, "machnetd"), "--version"], capture_output=True, text=True, check=True).stdout
+    try:
+        return nics.open_nic(os.environ.get("MACHNET_TEST_NIC") or "udp", net, version)
+    except nics.Lacking as reason:
+        print("skipped: %s" % reason)
+        sys.exit(77)
+
+
+NIC = open_nic()
+NET = NIC.net
+
+
+def needs_kernel_sockets():
+    """For tests of what only --nic udp has."""
+    if not NIC.kernel:
+        raise Skip("a test of --nic udp")
 
 
 def program(name):
@@ -144,8 +167,10 @@ class Engine(Process):
         arguments = [program("machnetd"), "--socket", self.socket]
         for one in self.ips:
             arguments += ["--ip", one]
-        self.arguments = [*arguments, *flags]
-        super().__init__(self.arguments, env=env, stdin=subprocess.DEVNULL)
+        wrapper, network = NIC.engine(self.ips)
+        workers = ["--workers", WORKERS] if WORKERS else []
+        self.arguments = [*arguments, *network, *workers, *flags]
+        super().__init__(self.arguments, env=env, stdin=subprocess.DEVNULL, wrapper=wrapper)
         if wait:
             self.expect_log(r"machnetd: .*ready")
 
@@ -268,7 +293,7 @@ def two_engines(*flags):
 
 def children():
     with open("/proc/self/task/%d/children" % os.getpid(), encoding="ascii") as file:
-        return file.read().split()
+        return [pid for pid in file.read().split() if int(pid) not in NIC.pids]
 
 
 def check_nothing_left():
@@ -321,6 +346,7 @@ def main(names):
         if problem is not None:
             failed.append(name)
         print("%-52s %s (%.1f s)" % (name, "FAILED" if problem else "ok", time.monotonic() - start), flush=True)
+    NIC.close()
     print("%d passed, %d failed, %d skipped" % (len(tests) - len(failed) - len(skipped), len(failed), len(skipped)))
     if not tests:
         sys.exit("no such test")

@@ -151,17 +151,18 @@ static int32_t send_packed(struct flow *flow, uint64_t may_send)
         if (offset + length > ARENA_BYTES)
             break;
         content_fill(arena + offset, number, length);
-        records[count] = (machnet_record){flow->token, tag_of(number), offset, length};
+        records[count] = (machnet_record){
+            .flow = flow->token, .tag = tag_of(number), .offset = offset, .length = length};
         offset += length;
     }
-    return machnet_send_packed(channel, records, count, arena, ARENA_BYTES);
+    return machnet_send_packed(channel, records, count, arena, ARENA_BYTES, 0);
 }
 
 static int32_t send_reserved(struct flow *flow)
 {
     machnet_view view;
     uint64_t length = length_of(flow, flow->sent);
-    int32_t status = machnet_send_reserve(channel, flow->token, length, &view);
+    int32_t status = machnet_send_reserve(channel, flow->token, length, &view, 0);
     if (status < 0)
         return status;
     content_fill(view.data, flow->sent, length);
@@ -239,7 +240,7 @@ static void take(uint64_t token, const uint8_t *data, uint64_t length, uint64_t 
 static int32_t receive_copied(uint64_t token)
 {
     machnet_message message;
-    int32_t status = machnet_recv_copy(channel, token, arena, ARENA_BYTES, &message);
+    int32_t status = machnet_recv_copy(channel, token, arena, ARENA_BYTES, &message, 0);
     if (status == MACHNET_OK)
         take(message.flow, arena, message.length, message.tag);
     return status;
@@ -248,7 +249,7 @@ static int32_t receive_copied(uint64_t token)
 static int32_t receive_packed(uint64_t token)
 {
     machnet_record records[PACKED_MAX];
-    int32_t count = machnet_recv_packed(channel, token, records, PACKED_MAX, arena, ARENA_BYTES);
+    int32_t count = machnet_recv_packed(channel, token, records, PACKED_MAX, arena, ARENA_BYTES, 0);
     for (int32_t i = 0; i < count; i++)
         take(records[i].flow, arena + records[i].offset, records[i].length, records[i].tag);
     return count;
@@ -268,7 +269,7 @@ static void hold_buffer(uint64_t buffer)
 static int32_t receive_borrowed(uint64_t token)
 {
     machnet_view view;
-    int32_t status = machnet_recv_borrow(channel, token, &view);
+    int32_t status = machnet_recv_borrow(channel, token, &view, 0);
     if (status < 0)
         return status;
     take(view.flow, view.data, view.length, view.tag);
@@ -362,7 +363,7 @@ static void take_events(void)
 {
     machnet_event events[64];
     int32_t count;
-    while ((count = machnet_channel_events(channel, events, 64)) > 0)
+    while ((count = machnet_channel_events(channel, events, 64, 0)) > 0)
         for (int32_t i = 0; i < count; i++)
             take_event(&events[i]);
     if (count != MACHNET_EAGAIN)

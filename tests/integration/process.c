@@ -43,7 +43,7 @@ static void echo(machnet_channel *to, uint64_t flow, uint64_t number)
     content_fill(data, number, sizeof data);
     want("send_copy", machnet_send_copy(to, flow, data, sizeof data, 0, 0), MACHNET_OK);
     memset(data, 0, sizeof data);
-    while ((status = machnet_recv_copy(to, flow, data, sizeof data, &message)) == MACHNET_EAGAIN) {
+    while ((status = machnet_recv_copy(to, flow, data, sizeof data, &message, 0)) == MACHNET_EAGAIN) {
         status = machnet_channel_wait(to, MACHNET_WAIT_RECEIVE, 5000000000);
         want("wait", status < 0 ? status : 0, MACHNET_OK);
     }
@@ -67,19 +67,20 @@ static void try_everything(uint64_t flow, uint64_t borrowed, const machnet_addre
     want("fd", machnet_channel_fd(channel), MACHNET_EFORKED);
     want("wait", machnet_channel_wait(channel, MACHNET_WAIT_RECEIVE, 0), MACHNET_EFORKED);
     want("wake", machnet_channel_wake(channel), MACHNET_EFORKED);
-    want("events", machnet_channel_events(channel, &event, 1), MACHNET_EFORKED);
+    want("events", machnet_channel_events(channel, &event, 1, 0), MACHNET_EFORKED);
     want("listener_open", machnet_listener_open(channel, address, NULL, &token, NULL), MACHNET_EFORKED);
-    want("listener_close", machnet_listener_close(channel, 1), MACHNET_EFORKED);
+    want("listener_address", machnet_listener_address(channel, 1, &local), MACHNET_EFORKED);
+    want("listener_close", machnet_listener_close(channel, 1, 0, NULL), MACHNET_EFORKED);
     want("flow_open", machnet_flow_open(channel, NULL, address, NULL, 0, &token, NULL), MACHNET_EFORKED);
     want("flow_close", machnet_flow_close(channel, flow, 0), MACHNET_EFORKED);
     want("flow_addresses", machnet_flow_addresses(channel, flow, &local, NULL), MACHNET_EFORKED);
     want("flow_info_get", machnet_flow_info_get(channel, flow, &info), MACHNET_EFORKED);
     want("send_copy", machnet_send_copy(channel, flow, "x", 1, 0, 0), MACHNET_EFORKED);
-    want("recv_copy", machnet_recv_copy(channel, flow, text, sizeof text, &message), MACHNET_EFORKED);
-    want("send_packed", machnet_send_packed(channel, &record, 1, text, sizeof text), MACHNET_EFORKED);
-    want("recv_packed", machnet_recv_packed(channel, flow, &record, 1, text, sizeof text), MACHNET_EFORKED);
-    want("recv_borrow", machnet_recv_borrow(channel, flow, &view), MACHNET_EFORKED);
-    want("send_reserve", machnet_send_reserve(channel, flow, 10, &view), MACHNET_EFORKED);
+    want("recv_copy", machnet_recv_copy(channel, flow, text, sizeof text, &message, 0), MACHNET_EFORKED);
+    want("send_packed", machnet_send_packed(channel, &record, 1, text, sizeof text, 0), MACHNET_EFORKED);
+    want("recv_packed", machnet_recv_packed(channel, flow, &record, 1, text, sizeof text, 0), MACHNET_EFORKED);
+    want("recv_borrow", machnet_recv_borrow(channel, flow, &view, 0), MACHNET_EFORKED);
+    want("send_reserve", machnet_send_reserve(channel, flow, 10, &view, 0), MACHNET_EFORKED);
     want("buffer_release", machnet_buffer_release(channel, borrowed), MACHNET_EFORKED);
     want("shutdown", machnet_channel_shutdown(channel), MACHNET_EFORKED);
     machnet_channel_unref(channel);
@@ -113,7 +114,7 @@ static int test_fork(const machnet_address *address)
     echo(channel, flow, 0);
     content_fill(data, 1, sizeof data);
     want("send_copy", machnet_send_copy(channel, flow, data, sizeof data, 0, 0), MACHNET_OK);
-    while ((status = machnet_recv_borrow(channel, flow, &borrowed)) == MACHNET_EAGAIN)
+    while ((status = machnet_recv_borrow(channel, flow, &borrowed, 0)) == MACHNET_EAGAIN)
         machnet_channel_wait(channel, MACHNET_WAIT_RECEIVE, 5000000000);
     want("recv_borrow", status, MACHNET_OK);
     pid_t child = fork();

@@ -3,6 +3,7 @@
 # ctest-labels: attack
 """What comes over the control socket, and in which number, harms whoever sends it only."""
 import contextlib
+import time
 
 import attacks
 import harness
@@ -40,6 +41,21 @@ def test_malformed_messages():
 
 def test_answers_that_nobody_reads():
     run("deaf", 20000)
+
+
+def test_descriptors_that_take_long_to_close():
+    """Where the kernel does not refuse them (before Linux 6.16) the engine has to get rid of them; tests/unit/test_controller.c does that anywhere."""
+    with engine_with_bystander() as (engine, bystander):
+        attacker = attacks.attack(engine, "control", "lingering", engine.address(attacks.ATTACKER_PORT), 20)
+        slowest = 0
+        while attacker.running():
+            begin = time.monotonic()
+            engine.status()
+            slowest = max(slowest, time.monotonic() - begin)
+            bystander.must_go_on()
+        attacker.done()
+        print("    slowest status: %.0f ms" % (slowest * 1000))
+        assert slowest < 1 * harness.SLOW, slowest
 
 
 def test_too_many_connections():

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
+# ctest-nics: af_packet memif
 """The programs as people use them: flags, files, what they say, how they end."""
 import hashlib
 import json
@@ -50,13 +51,24 @@ def test_wrong_flags():
     expect_words(refused(*ip, "--quota-channels", "-1"), "--quota-channels", "-1", "1 to")
     expect_words(refused(*ip, "--spin-us", "fast"), "--spin-us", "fast")
     expect_words(refused(*ip, "--log-level", "loud"), "--log-level", "loud", "debug")
-    expect_words(refused(*ip, "--nic", "dpdk"), "--nic", "DPDK", "udp")
+    expect_words(refused(*ip, "--nic", "dpdk"), "--nic", "dpdk")
     expect_words(refused(*ip, "--nic", "tap"), "--nic", "tap", "udp")
     expect_words(refused(*ip, "--no-such-flag"), "--no-such-flag", "--help")
     expect_words(refused(*ip, "--udp-port"), "--udp-port", "65535")
     expect_words(refused(*ip, "surplus"), "surplus")
     expect_words(refused("--ip", "127.0.0.2", "--socket", "x" * 200), "--socket", "107")
     expect_words(refused(*ip, "--config", "/nonexistent"), "/nonexistent", "No such file")
+    expect_words(refused(*ip, "--config", ""), "--config", "is empty", "path of a file")
+    expect_words(refused(*ip, "--socket-group", "no-such-group"), "no-such-group", "groupadd", "--socket-group")
+    expect_words(refused(*ip, "--check", "--socket-group", "no-such-group"), "no-such-group")
+
+
+def test_check():
+    result = run_program("machnetd", "--ip", "127.0.0.2", "--ip", "192.0.2.77", "--socket", "/tmp/never", "--check")
+    assert result.returncode == 0 and result.stdout == "", result
+    warning, verdict = result.stderr.splitlines()
+    expect_words(warning, "machnetd: warning: 192.0.2.77 is not an address of this machine")
+    expect_words(verdict, "good")
 
 
 def refused_file(text):
@@ -97,12 +109,26 @@ def test_config_file_works_and_flags_override_it():
 
 def test_help_and_version():
     for arguments in (["machnetd"], ["machnet"], ["machnet", "cat"], ["machnet", "status"]):
-        result = run_program(*arguments, "--help", env=NO_ENGINE)
-        assert result.returncode == 0 and result.stderr == "", (arguments, result)
-        assert "Usage:" in result.stdout, (arguments, result.stdout)
+        results = [run_program(*arguments, flag, env=NO_ENGINE) for flag in ("--help", "-h", "-?")]
+        for result in results:
+            assert result.returncode == 0 and result.stderr == "", (arguments, result)
+            assert "Usage:" in result.stdout and result.stdout == results[0].stdout, (arguments, result.stdout)
     for name in ("machnetd", "machnet"):
         result = run_program(name, "--version", env=NO_ENGINE)
-        assert result.returncode == 0 and re.match(name + r" \d+\.\d+\.\d+\n$", result.stdout), (name, result)
+        more = r"back ends: udp( dpdk)?\n" if name == "machnetd" else ""
+        assert result.returncode == 0 and re.match(name + r" \d+\.\d+\.\d+\n" + more + "$", result.stdout), (name, result)
+
+
+def test_output_that_cannot_be_written():
+    with Engine(NET + ".2") as engine:
+        for arguments in (["machnetd", "--help"], ["machnetd", "--version"], ["machnet", "--help"], ["machnet", "--version"],
+                          ["machnet", "cat", "--help"], ["machnet", "status"], ["machnet", "status", "--json"]):
+            with open("/dev/full", "wb") as full:
+                result = subprocess.run([harness.program(arguments[0]), *arguments[1:]], env=dict(os.environ, **engine.env()), stdout=full,
+                                        stderr=subprocess.PIPE, timeout=10 * SLOW, text=True, check=False)
+            assert result.returncode == 1, (arguments, result)
+            assert len(result.stderr.splitlines()) == 1, result.stderr
+            expect_words(result.stderr, arguments[0], "cannot write standard output")
 
 
 def test_help_names_every_key_of_the_config_file():
@@ -115,10 +141,12 @@ def test_help_names_every_key_of_the_config_file():
 
 def test_wrong_use_of_machnet():
     for arguments in ([], ["fly"], ["cat"], ["cat", "nowhere"], ["cat", "127.0.0.3"], ["cat", "127.0.0.3:7000", "127.0.0.4:7000"],
-                      ["cat", "--fast", "127.0.0.3:7000"], ["status", "please"], ["status", "--yaml"]):
+                      ["cat", "--fast", "127.0.0.3:7000"], ["cat", ":7000"], ["cat", "0.0.0.0:7000"], ["cat", "[::]:7000"],
+                      ["cat", "127.0.0.3:0"], ["status", "please"], ["status", "--yaml"]):
         result = run_program("machnet", *arguments, env=NO_ENGINE)
         assert result.returncode == 2, (arguments, result)
         assert result.stdout == "" and result.stderr != "", (arguments, result)
+        assert "machnet_" not in result.stderr, result.stderr  # no function names for users
 
 
 def test_no_engine():
@@ -144,13 +172,57 @@ def fails_to_run(*flags, directory=None):
 
 
 def test_udp_port_taken():
+    harness.needs_kernel_sockets()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind((NET + ".2", 0))
         port = str(taken.getsockname()[1])
         expect_words(fails_to_run("--udp-port", port), NET + ".2", port)
 
 
+def test_engine_under_limits():
+    harness.needs_kernel_sockets()
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.join(directory, "machnet.sock")
+        engine = Process([harness.program("machnetd"), "--ip", NET + ".2", "--socket", path],
+                         wrapper=["sh", "-c", 'ulimit -f 0; exec "$@"', "sh"])
+        engine.expect_log("ready")
+        for _ in range(2):
+            result = run_program("machnet", "cat", NET + ".3:7000", env={"MACHNET_SOCKET": path}, stdin=subprocess.DEVNULL)
+            assert result.returncode == 1, result
+            expect_words(result.stderr, "File too large", "ulimit -f")
+        engine.signal(signal.SIGTERM)
+        assert engine.wait(10) == 0
+
+
+def test_engine_without_standard_descriptors():
+    harness.needs_kernel_sockets()
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.join(directory, "machnet.sock")
+        engine = Process([harness.program("machnetd"), "--ip", NET + ".2", "--socket", path],
+                         wrapper=["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"])
+        harness.wait_until(lambda: run_program("machnet", "status", env={"MACHNET_SOCKET": path}).returncode == 0, 10, "an engine")
+        for fd in range(3):
+            assert os.readlink("/proc/%d/fd/%d" % (engine.pid, fd)) == "/dev/null", fd
+        engine.signal(signal.SIGTERM)
+        assert engine.wait(10) == 0
+
+
+def test_hangup_ends_an_engine_unless_it_is_ignored():
+    harness.needs_kernel_sockets()
+    Engine(NET + ".2").stop(signal.SIGHUP)
+    with tempfile.TemporaryDirectory() as directory:
+        engine = Process([harness.program("machnetd"), "--ip", NET + ".2", "--socket", os.path.join(directory, "machnet.sock")],
+                         wrapper=["sh", "-c", 'trap "" HUP; exec "$@"', "sh"])
+        engine.expect_log("ready")
+        engine.signal(signal.SIGHUP)
+        time.sleep(0.2)
+        assert engine.running(), engine.log
+        engine.signal(signal.SIGTERM)
+        assert engine.wait(10) == 0
+
+
 def test_address_not_on_this_machine():
+    harness.needs_kernel_sockets()
     expect_words(fails_to_run("--ip", "192.0.2.77"), "192.0.2.77")
 
 
@@ -220,6 +292,8 @@ def test_status():
         assert text.returncode == 0, text
         for word in (str(client.pid), two.address(7000), NET + ".2", "integration"):
             assert word in text.stdout, (word, text.stdout)
+        listeners = machnet(two, "status").stdout.split("\nlistener")[1].split("\n\n")[0]
+        assert two.address(7000) in listeners, listeners
         client.quit()
         server.quit()
         harness.wait_until(lambda: one.status()["flows"] == [], 5, "no flow")

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
+# ctest-nics: af_packet memif af_xdp mixed switch1 switch2 switch4
+# ctest-workers: 2
 """Messages of all sizes, by all calls, over all kinds of address: intact, in order, each once."""
 import harness
 from harness import Engine, NET, Skip, send, serve, two_engines
@@ -145,6 +147,7 @@ def global_ipv6_addresses():
 
 
 def ipv6_engine(ip):
+    harness.needs_kernel_sockets()
     if not ipv6_addresses():
         raise Skip("no IPv6 on this machine")
     return Engine(ip, "--udp-port", str(20000 + harness.os.getpid() % 20000))

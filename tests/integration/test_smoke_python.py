@@ -98,7 +98,7 @@ class Channel:
 
     def take_messages(self):
         while True:
-            count = self.c.machnet_recv_packed(self.handle, self.c.MACHNET_ANY_FLOW, self.records, BATCH, self.arena, ARENA_BYTES)
+            count = self.c.machnet_recv_packed(self.handle, self.c.MACHNET_ANY_FLOW, self.records, BATCH, self.arena, ARENA_BYTES, 0)
             if count < 0:
                 return count
             for record in self.records[0:count]:
@@ -106,17 +106,21 @@ class Channel:
 
     def take_events(self):
         while True:
-            count = self.c.machnet_channel_events(self.handle, self.events, BATCH)
+            count = self.c.machnet_channel_events(self.handle, self.events, BATCH, 0)
             if count < 0:
                 return count
             for event in self.events[0:count]:
                 self.told.put_nowait((event.type, event.status, event.flow))
 
     def listen(self, text):
+        """Returns the address as text, with the port that the engine chose where `text` has 0."""
         address, token = self.ffi.new("machnet_address *"), self.ffi.new("uint64_t *")
         self.library.check(self.c.machnet_address_parse(text.encode(), address))
         self.library.check(self.c.machnet_listener_open(self.handle, address, self.ffi.NULL, token, self.error), self.error)
-        return token[0]
+        self.library.check(self.c.machnet_listener_address(self.handle, token[0], address))
+        bound = self.ffi.new("char[]", self.c.MACHNET_ADDRESS_TEXT_MAX)
+        self.library.check(self.c.machnet_address_format(address, bound, len(bound)))
+        return self.ffi.string(bound).decode()
 
     def open(self, text):
         address, token = self.ffi.new("machnet_address *"), self.ffi.new("uint64_t *")
@@ -142,7 +146,7 @@ class Channel:
                 records.append((flow, tag, len(arena), len(data)))
                 arena += data
             count = self.c.machnet_send_packed(self.handle, self.ffi.new("machnet_record[]", records), len(records),
-                                               self.ffi.from_buffer(arena), len(arena))
+                                               self.ffi.from_buffer(arena), len(arena), 0)
             if count == self.c.MACHNET_EAGAIN:
                 await self.expect(self.c.MACHNET_EVENT_SEND_SPACE, flow)
             else:
@@ -168,8 +172,9 @@ def run(body):
 def test_messages_there_and_back():
     async def body(library, one, two, engines):
         c = library.c
-        two.listen(engines[1].address(7000))
-        flow = one.open(engines[1].address(7000))
+        where = two.listen(engines[1].address(0))
+        assert where.rpartition(":")[0] == engines[1].address(0).rpartition(":")[0] and not where.endswith(":0"), where
+        flow = one.open(where)
         await one.expect(c.MACHNET_EVENT_ESTABLISHED, flow)
         accepted = (await two.expect(c.MACHNET_EVENT_ACCEPTED))[2]
         sent = [(i, bytes([i % 251]) * (i % 1500)) for i in range(5000)]

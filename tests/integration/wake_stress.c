@@ -12,7 +12,7 @@
  *
  * --break leaves out a part of the protocol on purpose; the run is then expected to fail:
  *   fence   between publishing and reading the other's bits     recheck  the look at the rings after setting one's bits
- *   drain   emptying the pipe before setting the bits, not after   notice   telling that a private queue still holds something
+ *   drain   taking the signals before setting the bits, not after   notice   telling that a private queue still holds something
  */
 #include <argp.h>
 #include <errno.h>
@@ -30,6 +30,7 @@
 
 #include "channel/region.h"
 #include "channel/ring.h"
+#include "channel/wakeup.h"
 
 enum { LENT_MAX = 6, SENDS_MAX = 8, QUEUE_MAX = LENT_MAX, CAPACITY = 8, STOP = MN_OP_CLOSE };
 enum mode { MODE_WAIT, MODE_LEVEL, MODE_EDGE, MODES };
@@ -49,7 +50,7 @@ struct engine {
     struct mn_header *header;
     void *base;
     struct mn_ring submissions, completions, deliveries, releases;
-    int epoll, pipe_write;
+    int epoll, signal_fd;
     uint32_t undelivered, uncompleted, lent;
     uint64_t next, random;
     bool stop;
@@ -59,7 +60,7 @@ struct client {
     struct mn_header *header;
     void *base;
     struct mn_ring submissions, completions, deliveries, releases;
-    int event, pipe_read, notice, fd, edge_epoll;
+    int event, signal_fd, notice, fd, edge_epoll;
     uint64_t queues[2][QUEUE_MAX]; /* what was delivered and not yet received */
     uint32_t queued[2];
     uint32_t sends, replies_due;
@@ -148,7 +149,7 @@ static void wake_client(struct engine *engine, uint32_t bit)
     if ((atomic_load_explicit(&engine->header->client_sleeping, memory_order_relaxed) & bit) == 0)
         return;
     if (atomic_exchange_explicit(&engine->header->client_sleeping, 0, memory_order_relaxed) & bit)
-        check(write(engine->pipe_write, "", 1) == 1 || errno == EAGAIN, "pipe");
+        mn_wakeup_send(engine->signal_fd);
 }
 
 static uint32_t take_submissions(struct engine *engine)
@@ -301,10 +302,10 @@ static void raise_notice(struct client *client)
         check(eventfd_write(client->notice, 1) == 0, "eventfd");
 }
 
-static void drain_pipe(struct client *client)
+static void drain_signals(struct client *client)
 {
     char bytes[64];
-    while (read(client->pipe_read, bytes, sizeof(bytes)) > 0)
+    while (read(client->signal_fd, bytes, sizeof(bytes)) > 0)
         ;
 }
 
@@ -324,13 +325,13 @@ static bool go_quiet(struct client *client)
 {
     eventfd_t ignored;
     if (options.broken != BREAK_DRAIN)
-        drain_pipe(client);
+        drain_signals(client);
     if (!queues_hold(client))
         (void)eventfd_read(client->notice, &ignored);
     bool news = arm(client);
     dawdle(&client->random, NULL);
     if (options.broken == BREAK_DRAIN)
-        drain_pipe(client);
+        drain_signals(client);
     if (news || queues_hold(client))
         raise_notice(client);
     return news;
@@ -365,9 +366,9 @@ static void wait_in_call(struct client *client)
 {
     if (queues_hold(client))
         return;
-    drain_pipe(client);
+    drain_signals(client);
     if (!arm(client)) {
-        struct pollfd waited = {.fd = client->pipe_read, .events = POLLIN};
+        struct pollfd waited = {.fd = client->signal_fd, .events = POLLIN};
         atomic_fetch_add_explicit(&client_sleeps, 1, memory_order_relaxed);
         check(poll(&waited, 1, -1) == 1, "poll");
     }
@@ -472,17 +473,14 @@ static void watch(int epoll, int fd, uint32_t events)
 
 static void open_descriptors(struct engine *engine, struct client *client)
 {
-    int pipes[2];
-    check(pipe2(pipes, O_CLOEXEC | O_NONBLOCK) == 0, "pipe2");
-    engine->pipe_write = pipes[1];
-    client->pipe_read = pipes[0];
+    check(mn_wakeup_open(&engine->signal_fd, &client->signal_fd) == 0, "mn_wakeup_open");
     client->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     client->notice = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     engine->epoll = epoll_create1(EPOLL_CLOEXEC);
     client->fd = epoll_create1(EPOLL_CLOEXEC);
     client->edge_epoll = epoll_create1(EPOLL_CLOEXEC);
     watch(engine->epoll, client->event, EPOLLIN | EPOLLET); /* which the engine never reads */
-    watch(client->fd, client->pipe_read, EPOLLIN);
+    watch(client->fd, client->signal_fd, EPOLLIN);
     watch(client->fd, client->notice, EPOLLIN);
     watch(client->edge_epoll, client->fd, EPOLLIN | EPOLLET);
 }
@@ -496,9 +494,9 @@ static void share_memory(struct engine *engine, struct client *client)
     for (int i = 0; i < MN_RING_COUNT; i++)
         rings[i].capacity = CAPACITY;
     check(mn_region_create("wake-stress", region_bytes, &fd, &engine->base) == 0, "mn_region_create");
-    mn_layout_write(engine->base, rings, region_bytes, 0);
     check(mn_region_map(fd, region_bytes, true, &client->base) == 0, "mn_region_map");
-    check(mn_region_seal(fd, engine->base, region_bytes) == 0, "mn_region_seal");
+    check(mn_region_check(fd, engine->base, region_bytes) == 0, "mn_region_check");
+    mn_layout_write(engine->base, rings, region_bytes, 0);
     close(fd);
     check(mn_layout_check(client->base, region_bytes, &copy) == 0, "mn_layout_check");
     engine->header = engine->base;
@@ -515,7 +513,7 @@ static void share_memory(struct engine *engine, struct client *client)
 
 static void close_all(struct run *run)
 {
-    const int fds[] = {run->engine.epoll,  run->engine.pipe_write, run->client.event,     run->client.pipe_read,
+    const int fds[] = {run->engine.epoll,  run->engine.signal_fd, run->client.event,     run->client.signal_fd,
                        run->client.notice, run->client.fd,         run->client.edge_epoll};
     for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
         close(fds[i]);

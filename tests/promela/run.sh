@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# Searches every state of wake.pml, for each way of waiting; then leaves out one part of the protocol after the other and expects spin to
-# find a lost wake-up each time. Fails also when a search was cut short.
-#   run.sh            about half a minute
-#   run.sh --all      each broken variant in each way of waiting: a few minutes
+# Searches every state of wake.pml and room.pml, for each way of waiting; then leaves out one part of the protocol after the other and expects
+# spin to find a lost wake-up each time. Fails also when a search was cut short.
+#   run.sh            well under a minute
+#   run.sh --all      each broken variant in each way of waiting, and room.pml with one request more: a few minutes
 set -uo pipefail
 
-model=$(cd "$(dirname "$0")" && pwd)/wake.pml
+here=$(cd "$(dirname "$0")" && pwd)
 command -v spin >/dev/null || { echo "run.sh: spin is not installed" >&2; exit 77; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 failed=0
 
-# search <option>...: sets `result` to sound, lost (a wake-up) or cut-short
+# search <option>...: every state of $here/$model; sets `result` to sound, lost (a wake-up) or cut-short
 search() {
-    if ! { spin -a "$@" "$model" && ${CC:-gcc} -O2 -w -DSAFETY -DMEMLIM=4096 -o pan pan.c; } >log 2>&1; then
+    if ! { spin -a "$@" "$here/$model" && ${CC:-gcc} -O2 -w -DSAFETY -DMEMLIM=4096 -o pan pan.c; } >log 2>&1; then
         cat log
         exit 1
     fi
@@ -34,13 +34,14 @@ search() {
 
 # expect <result> <mode> [<part left out>]
 expect() {
-    search -DMODE="$2" ${3:+-DBROKEN_$3}
+    search -DMODE="$2" ${3:+-DBROKEN_$3} ${requests:-}
     local states
     states=$(sed -n 's/^ *\([0-9.e+]*\) states, stored.*/\1/p' log)
-    printf '%-6s %-15s %-5s %9s states\n' "$2" "${3:-}" "$result" "$states"
+    printf '%-8s %-6s %-18s %-5s %9s states\n' "$model" "$2" "${3:-}" "$result" "$states"
     [ "$result" = "$1" ] || { echo "run.sh: expected $1" >&2; failed=1; }
 }
 
+model=wake.pml
 every="FENCE_SUBMIT FENCE_DELIVER FENCE_RELEASE FENCE_ENGINE FENCE_CLIENT RECHECK_ENGINE RECHECK_CLIENT RELEASES CLEAR_LATE DRAIN"
 for mode in WAIT LEVEL EDGE; do
     expect sound $mode
@@ -60,4 +61,23 @@ fi
 # The descriptor has two rules more. (Who reads until EAGAIN after each edge does not depend on the second.)
 expect lost LEVEL NOTICE
 expect lost LEVEL QUIET
+
+model=room.pml
+every="FENCE_WAITER FENCE_WISH FENCE_ACCEPT FENCE_ENGINE FENCE_CLIENT FENCE_TAKE RECHECK_SENDER RECHECK_ENGINE RECHECK_CLIENT
+    SIGNAL_SUBMISSIONS SIGNAL_DELIVERIES"
+for mode in WAIT LEVEL; do
+    expect sound $mode
+done
+for part in $every; do
+    expect lost WAIT "$part"
+done
+if [ "${1:-}" = --all ]; then
+    requests=-DN=3
+    for mode in WAIT LEVEL; do
+        expect sound $mode
+    done
+    for part in $every; do
+        expect lost LEVEL "$part"
+    done
+fi
 exit $failed

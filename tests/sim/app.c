@@ -51,13 +51,30 @@ static void on_abandon(struct transport_owner *owner, const struct transport_ext
     memory_abandon(&app_of(owner)->memory, extent);
 }
 
-static bool on_deliver(struct transport_owner *owner, void *flow_user,
-                       const struct transport_extent *extent, uint64_t tag)
+/* Messages of the flow that were delivered and not given back. */
+static uint32_t lent_of(const struct app *app, const struct end *end)
+{
+    uint32_t inbox_max = app->world->plan.behaviour.inbox_max;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < app->inbox_count; i++) {
+        count += app->inbox[(app->inbox_head + i) % inbox_max].end == end;
+    }
+    for (uint32_t i = 0; i < app->held_count; i++) {
+        count += app->held[i].end == end;
+    }
+    return count;
+}
+
+static enum transport_delivery on_deliver(struct transport_owner *owner, void *flow_user,
+                                          const struct transport_extent *extent, uint64_t tag)
 {
     struct app *app = app_of(owner);
     struct end *end = flow_user;
+    if (lent_of(app, end) >= app->world->plan.behaviour.inbox_share) {
+        return TRANSPORT_OVER_SHARE;
+    }
     if (ring_full(app, app->inbox_count)) {
-        return false;
+        return TRANSPORT_NO_ROOM;
     }
     world_trace(app->world, "%s: side %u: message %u delivered, %u bytes", app->name, end->id,
                 end->delivered, extent->length);
@@ -67,7 +84,7 @@ static bool on_deliver(struct transport_owner *owner, void *flow_user,
         app->inbox[(app->inbox_head + app->inbox_count++) % inbox_max] =
             (struct delivery){.end = end, .extent = *extent, .tag = tag};
     }
-    return true;
+    return TRANSPORT_DELIVERED;
 }
 
 static bool on_established(struct transport_owner *owner, void *flow_user, struct flow *flow)
@@ -377,8 +394,9 @@ static void send_message(struct app *app, struct end *end)
     world_trace(world, "%s: side %u: sends message %u, %u bytes", app->name, end->id, end->sent - 1,
                 length);
     bool accepted = transport_send(app->node->transport, end->flow, &span, world->now_ns);
-    /* A flow whose `ended` found no room has ended all the same. */
-    if (accepted ? ended : !ended && !app->ring_refused) {
+    /* A flow whose `ended` found no room, or stands behind messages that others go before, has ended all the same. */
+    bool may_wait = app->ring_refused || lent_of(app, end) >= world->plan.behaviour.inbox_share;
+    if (accepted ? ended : !ended && !may_wait) {
         verdict_fail(&world->verdict, "side %u: a message was %s the flow had ended", end->id,
                      accepted ? "accepted after" : "refused before");
     }

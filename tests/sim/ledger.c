@@ -313,6 +313,7 @@ static bool has_cause(const struct ledger *ledger, const struct end *end)
         return end->aborted;
     case TRANSPORT_PROTOCOL:
     case TRANSPORT_VERSION:
+    case TRANSPORT_TOO_LONG:
     case TRANSPORT_NO_MEMORY:
         return false;
     }
@@ -360,7 +361,7 @@ const char *ledger_status_name(enum transport_status status)
 {
     static const char *const names[] = {
         "OK",         "CLOSED",         "RESET",    "REFUSED", "UNREACHABLE", "PEER_DEAD",
-        "PEER_RESTARTED", "PROTOCOL", "VERSION", "ABORTED", "NO_MEMORY",
+        "PEER_RESTARTED", "PROTOCOL", "VERSION", "ABORTED", "NO_MEMORY", "TOO_LONG",
     };
     return (unsigned)status < sizeof names / sizeof *names ? names[status] : "?";
 }

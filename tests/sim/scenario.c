@@ -35,6 +35,7 @@ static void ordinary(struct plan *plan, struct prng *prng)
             .close_ppm = 2 * PERCENT,
             .abort_ppm = 20 * PERCENT,
             .inbox_max = (uint32_t)prng_between(prng, 8, 256),
+            .inbox_share = (uint32_t)prng_between(prng, 1, 256),
             .ring_full_ppm = 5 * PERCENT,
             .memory_refuse_ppm = 1 * PERCENT,
             .pause_ppm = PERCENT / 5,

@@ -18,6 +18,7 @@ struct behaviour {
     uint32_t close_ppm, abort_ppm;
     uint32_t die_ppm, unlisten_ppm;
     uint32_t inbox_max;        /* messages delivered and not read */
+    uint32_t inbox_share;      /* of one flow: delivered and not given back */
     uint32_t ring_full_ppm;    /* of callbacks that may be refused */
     uint32_t memory_refuse_ppm; /* of reservations */
     uint32_t pause_ppm;        /* stops reading for up to pause_ns */

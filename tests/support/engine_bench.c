@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "channel/region.h"
+#include "channel/wakeup.h"
 #include "machnet/machnet.h"
 
 enum { ARENA_BYTES = 1 << 20, TURN_NS = 1000, TURNS_MAX = 2000000, QUIET_TURNS = 4 };
@@ -18,7 +19,7 @@ static const struct endpoint address = {.ip = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xf
 
 static struct worker_config prepare(struct bench *bench, uint16_t port, uint64_t spin_ns)
 {
-    *bench = (struct bench){.now = 1000000000, .paths = {.addresses = {address}, .address_count = 1, .udp_port = port}};
+    *bench = (struct bench){.now = 1000000000, .flows = {.limit = UINT32_MAX}, .paths = {.addresses = {address}, .address_count = 1, .udp_port = port}};
     return (struct worker_config){
         .paths = &bench->paths,
         .spin_ns = spin_ns,
@@ -98,7 +99,7 @@ static void add_region(struct bench_client *client, uint16_t region, uint16_t ki
     assert(result == 0);
     result = mn_region_map(client->fds[region], bytes, kind != MN_REGION_RECEIVE, &ours);
     assert(result == 0);
-    result = mn_region_seal(client->fds[region], theirs, bytes);
+    result = mn_region_check(client->fds[region], theirs, bytes);
     assert(result == 0);
     client->memory.regions[region].base = theirs;
     client->memory.regions[region].bytes = bytes;
@@ -165,14 +166,12 @@ void bench_attach(struct bench *bench, struct bench_client *client, uint64_t rec
     mn_layout_write(memory->regions[0].base, memory->rings, bytes, 0);
     add_region(client, 1, MN_REGION_SEND, ARENA_BYTES);
     add_region(client, 2, MN_REGION_RECEIVE, ARENA_BYTES);
-    int ends[2];
-    int result = pipe2(ends, O_NONBLOCK | O_CLOEXEC);
+    int result = mn_wakeup_open(&memory->signal_fd, &client->signal_fd);
     assert(result == 0);
-    client->pipe_read = ends[0];
-    memory->pipe_write = ends[1];
     memory->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     memory->receive_bytes_max = receive_bytes_max;
     memory->max_flows = max_flows;
+    memory->flows = &bench->flows;
     strcpy(memory->name, "bench");
     bind_rings(client);
 
@@ -193,8 +192,8 @@ void bench_detach(struct bench_client *client)
             bench->clients[i] = bench->clients[--bench->client_count];
     }
     client->channel = NULL;
-    close(client->pipe_read);
-    close(client->memory.pipe_write);
+    close(client->signal_fd);
+    close(client->memory.signal_fd);
     close(client->memory.event);
     for (uint32_t i = 0; i < MN_REGIONS_MAX; i++) {
         if (client->regions[i] == NULL)
@@ -264,6 +263,7 @@ void bench_run(struct bench *bench, uint64_t ns)
 
 /* ---- The application ---- */
 
+/* Either end of a ring: what was put there, or the room of what was taken. */
 static void publish(struct bench_client *client, struct mn_ring *ring, uint32_t bit)
 {
     mn_ring_publish(ring);
@@ -319,18 +319,23 @@ static bool take(struct mn_ring *ring, void *entry, size_t bytes)
         return false;
     memcpy(entry, mn_ring_entry(ring, 0), bytes);
     mn_ring_advance(ring, 1);
-    mn_ring_publish(ring);
     return true;
 }
 
 bool bench_take_delivery(struct bench_client *client, struct mn_delivery *delivery)
 {
-    return take(&client->deliveries, delivery, sizeof *delivery);
+    if (!take(&client->deliveries, delivery, sizeof *delivery))
+        return false;
+    publish(client, &client->deliveries, MN_WAKE_ROOM);
+    return true;
 }
 
 bool bench_take_completion(struct bench_client *client, struct mn_completion *completion)
 {
-    return take(&client->completions, completion, sizeof *completion);
+    if (!take(&client->completions, completion, sizeof *completion))
+        return false;
+    mn_ring_publish(&client->completions);
+    return true;
 }
 
 struct mn_delivery bench_expect(struct bench_client *client, enum mn_delivery_op op)
@@ -373,7 +378,7 @@ const uint8_t *bench_bytes(const struct bench_client *client, const struct mn_de
 uint32_t bench_woken(struct bench_client *client)
 {
     char bytes[256];
-    ssize_t count = read(client->pipe_read, bytes, sizeof bytes);
+    ssize_t count = read(client->signal_fd, bytes, sizeof bytes);
     return count > 0 ? (uint32_t)count : 0;
 }
 

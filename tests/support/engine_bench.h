@@ -26,7 +26,7 @@ struct bench_client {
     struct mn_ring submissions, completions, deliveries, releases;
     uint8_t *regions[MN_REGIONS_MAX]; /* the application's mappings */
     int fds[MN_REGIONS_MAX];
-    int pipe_read;
+    int signal_fd;
     int32_t broken;  /* status of the notice that it broke the rules */
     uint64_t wanted; /* bytes of the receive region that the engine last asked for; 0: none open */
     uint32_t next_region;
@@ -38,6 +38,7 @@ struct bench {
     struct nic *nic;
     struct path_table paths;
     struct worker *worker;
+    struct quota_flows flows; /* of the user of all clients */
     uint64_t now;
     bool threaded;
     struct bench_client *clients[BENCH_CLIENTS_MAX];
@@ -84,7 +85,7 @@ void bench_expect_completion(struct bench_client *client, uint64_t cookie, int32
 void bench_expect_silence(struct bench_client *client);
 /* The bytes of a MESSAGE. */
 const uint8_t *bench_bytes(const struct bench_client *client, const struct mn_delivery *message);
-/* How many bytes are in the wake-up pipe; they are taken out. */
+/* How many wake-ups have come; they are taken out. */
 uint32_t bench_woken(struct bench_client *client);
 
 /* Opens a flow `token` from one to the other, which listens. Returns the token there. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "channel/region.h"
+#include "channel/wakeup.h"
 
 enum { ARENA_BYTES = 1 << 20 };
 
@@ -34,8 +35,8 @@ static int accept_hello(struct fake_engine *engine)
 {
     union message message;
     struct mn_control_hello reply = {
-        .version_min = MN_CONTROL_VERSION,
-        .version_max = MN_CONTROL_VERSION,
+        .version_min = engine->hello_version != 0 ? engine->hello_version : MN_CONTROL_VERSION,
+        .version_max = engine->hello_version != 0 ? engine->hello_version : MN_CONTROL_VERSION,
         .layout_min = MN_LAYOUT_VERSION,
         .layout_max = MN_LAYOUT_VERSION,
         .version = "0.0.0-fake",
@@ -53,7 +54,6 @@ static int accept_hello(struct fake_engine *engine)
 static void make_memory(struct fake_engine *engine, int fds[5])
 {
     struct mn_ring_place places[MN_RING_COUNT];
-    int pipe_ends[2];
 
     mn_layout_plan(places, &engine->bytes[0]);
     engine->bytes[1] = engine->bytes[2] = ARENA_BYTES;
@@ -65,12 +65,30 @@ static void make_memory(struct fake_engine *engine, int fds[5])
     mn_ring_bind_producer(&engine->completions, engine->bases[0], &places[MN_RING_COMPLETIONS]);
     mn_ring_bind_producer(&engine->deliveries, engine->bases[0], &places[MN_RING_DELIVERIES]);
     mn_ring_bind_consumer(&engine->releases, engine->bases[0], &places[MN_RING_RELEASES]);
-    assert(pipe2(pipe_ends, O_CLOEXEC) == 0);
-    fcntl(pipe_ends[1], F_SETFL, O_NONBLOCK);
-    engine->pipe_write = pipe_ends[1];
+    assert(mn_wakeup_open(&engine->signal_fd, &fds[3]) == 0);
     engine->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    fds[3] = pipe_ends[0];
     fds[4] = engine->event;
+}
+
+void fake_engine_say_more(struct fake_engine *engine)
+{
+    const int fd = engine->listener;
+    struct mn_control_plain more = {.message = "what a later library would know"};
+    mn_control_prepare(&more.header, MN_CONTROL_CLOSING, 0, MACHNET_OK);
+    more.header.type = MN_CONTROL_IGNORABLE | 77;
+    assert(mn_control_send(engine->control, &more.header, &fd, 1) == 0);
+}
+
+/* Sends an answer in the course of attaching. */
+static void send_answer(struct fake_engine *engine, const struct mn_control_attach_offer *answer, const int *fds,
+                        uint32_t fd_count)
+{
+    union message longer = {.offer = *answer};
+    if (engine->later) {
+        fake_engine_say_more(engine);
+        longer.header.length = MN_CONTROL_BYTES_MAX;
+    }
+    assert(mn_control_send(engine->control, &longer.header, fds, fd_count) == 0);
 }
 
 static void *answer(void *argument)
@@ -78,27 +96,34 @@ static void *answer(void *argument)
     struct fake_engine *engine = argument;
     struct mn_control_attach_offer offer = {.max_flows = engine->max_flows,
                                             .send_bytes_max = engine->send_bytes_max,
+                                            .descriptor_count = 5,
+                                            .descriptors = {MN_DESCRIPTOR_REGION, MN_DESCRIPTOR_REGION, MN_DESCRIPTOR_REGION,
+                                                            MN_DESCRIPTOR_WAKEUP, MN_DESCRIPTOR_EVENT},
                                             .message = "the fake engine has no room"};
     union message message;
-    int fds[5];
+    int fds[6];
 
     engine->context = accept_hello(engine);
-    if (engine->hello_status < 0)
+    if (engine->hello_status < 0 || engine->hello_version != 0)
         return NULL;
     engine->control = accept_hello(engine);
     expect(engine->control, MN_CONTROL_ATTACH, &message);
     make_memory(engine, fds);
     for (int i = 0; i < 3; i++)
         offer.region_bytes[i] = engine->bytes[i];
+    if (engine->later) {
+        fds[5] = engine->listener;
+        offer.descriptors[offer.descriptor_count++] = 99;
+    }
     mn_control_prepare(&offer.header, MN_CONTROL_ATTACH_OFFER, message.header.request, engine->attach_status);
-    mn_control_send(engine->control, &offer.header, fds, engine->attach_status < 0 ? 0 : 5);
+    send_answer(engine, &offer, fds, engine->attach_status < 0 ? 0 : offer.descriptor_count);
     for (int i = 0; i < 4; i++)
         close(fds[i]);
     if (engine->attach_status < 0)
         return NULL;
     expect(engine->control, MN_CONTROL_ATTACH_MAPPED, &message);
     mn_control_prepare(&offer.header, MN_CONTROL_ATTACHED, message.header.request, MACHNET_OK);
-    mn_control_send(engine->control, &offer.header, NULL, 0);
+    send_answer(engine, &offer, NULL, 0);
     return NULL;
 }
 
@@ -106,7 +131,7 @@ void fake_engine_start(struct fake_engine *engine)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
-    engine->context = engine->control = engine->pipe_write = engine->event = -1;
+    engine->context = engine->control = engine->signal_fd = engine->event = -1;
     if (engine->max_flows == 0)
         engine->max_flows = 1024;
     if (engine->send_bytes_max == 0)
@@ -128,7 +153,7 @@ void fake_engine_attached(struct fake_engine *engine)
 
 void fake_engine_stop(struct fake_engine *engine)
 {
-    const int fds[] = {engine->listener, engine->context, engine->control, engine->pipe_write, engine->event};
+    const int fds[] = {engine->listener, engine->context, engine->control, engine->signal_fd, engine->event};
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
         if (fds[i] >= 0)
             close(fds[i]);
@@ -165,7 +190,7 @@ static void wake_client(struct fake_engine *engine, uint32_t bits)
     atomic_thread_fence(memory_order_seq_cst);
     if ((atomic_load(&engine->header->client_sleeping) & bits) != 0) {
         atomic_fetch_and(&engine->header->client_sleeping, ~bits);
-        assert(write(engine->pipe_write, "", 1) == 1);
+        mn_wakeup_send(engine->signal_fd);
     }
 }
 
@@ -217,6 +242,7 @@ int fake_engine_take(struct fake_engine *engine, struct mn_submission *submissio
     memcpy(submission, mn_ring_entry(&engine->submissions, 0), sizeof *submission);
     mn_ring_advance(&engine->submissions, 1);
     mn_ring_publish(&engine->submissions);
+    wake_client(engine, MN_WAKE_ROOM);
     return 1;
 }
 

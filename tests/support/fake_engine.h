@@ -7,6 +7,7 @@
 #define MACHNET_TESTS_FAKE_ENGINE_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <machnet/machnet.h>
@@ -17,9 +18,11 @@
 
 struct fake_engine {
     char directory[64], path[96];
-    int listener, context, control, pipe_write, event;
+    int listener, context, control, signal_fd, event;
     pthread_t thread;
     int32_t hello_status, attach_status; /* what the handshake answers */
+    bool later;                          /* does what control.h lets a later engine do: see fake_engine_say_more */
+    uint16_t hello_version;              /* of the control protocol, in its answer; 0: the right one */
     uint32_t max_flows;
     uint64_t send_bytes_max;
     struct mn_header *header;
@@ -33,6 +36,9 @@ void fake_engine_start(struct fake_engine *engine);
 /* After machnet_channel_open: the handshake is over, the rings are bound. */
 void fake_engine_attached(struct fake_engine *engine);
 void fake_engine_stop(struct fake_engine *engine);
+/* A message of an unknown type that may be ignored, with a descriptor. An engine that is `later` sends one before each answer after HELLO, makes its
+ * answers longer, and offers a descriptor of an unknown kind. */
+void fake_engine_say_more(struct fake_engine *engine);
 /* Starts the engine, opens a context and a channel on it; the context is given back. Aborts the test program if that fails. */
 machnet_channel *fake_engine_channel(struct fake_engine *engine, const machnet_options *options);
 
@@ -43,7 +49,7 @@ void fake_engine_message(struct fake_engine *engine, uint64_t flow, uint64_t lea
 void fake_engine_accept(struct fake_engine *engine, uint64_t flow);
 void fake_engine_close_flow(struct fake_engine *engine, uint64_t flow, int32_t status);
 void fake_engine_complete(struct fake_engine *engine, uint64_t cookie);
-/* Takes one submission; false if there is none. */
+/* Takes one submission, and signals as an engine does that there is room; false if there is none. */
 int fake_engine_take(struct fake_engine *engine, struct mn_submission *submission);
 /* How many releases have come since the last call. */
 uint32_t fake_engine_releases(struct fake_engine *engine);

@@ -43,14 +43,26 @@ static void op_abandon(struct transport_owner *owner, const struct transport_ext
     give_back(owner->user, extent->data, extent->length);
 }
 
-static bool op_deliver(struct transport_owner *owner, void *flow_user, const struct transport_extent *extent,
+static uint32_t held_of(const struct pair_side *side, const struct pair_flow *flow)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < side->lent_count; i++) {
+        count += side->lent_flow[i] == flow;
+    }
+    return count;
+}
+
+static enum transport_delivery op_deliver(struct transport_owner *owner, void *flow_user, const struct transport_extent *extent,
                        uint64_t tag)
 {
     struct pair_side *side = owner->user;
     struct pair_flow *flow = flow_user;
     assert(flow->ended == 0 && flow->established + flow->accepted == 1 && !flow->closed);
+    if (side->share > 0 && held_of(side, flow) >= side->share) {
+        return TRANSPORT_OVER_SHARE;
+    }
     if (side->no_room) {
-        return false;
+        return TRANSPORT_NO_ROOM;
     }
     for (uint32_t i = 0; i < extent->length && !side->pair->unchecked; i++) {
         assert(extent->data[i] == pattern(flow->received, extent->length, i));
@@ -60,7 +72,7 @@ static bool op_deliver(struct transport_owner *owner, void *flow_user, const str
     assert(side->lent_count < 1024);
     side->lent_flow[side->lent_count] = flow;
     side->lent[side->lent_count++] = (struct pair_extent){extent->data, extent->length, true};
-    return true;
+    return TRANSPORT_DELIVERED;
 }
 
 static bool op_established(struct transport_owner *owner, void *flow_user, struct flow *flow)
@@ -92,6 +104,10 @@ static bool op_accepted(struct transport_owner *owner, uint64_t listener, struct
     assert(listener == 1);
     if (side->no_room) {
         return false;
+    }
+    if (side->refuse) {
+        *flow_user = NULL;
+        return true;
     }
     assert(side->flow_count < PAIR_FLOWS_MAX);
     struct pair_flow *user = &side->flows[side->flow_count++];
@@ -218,9 +234,9 @@ void pair_send(struct pair_flow *flow, uint32_t length)
     side->buffers[cookie] = data;
     struct transport_span span = {
         .data = data, .length = length, .tag = flow->sent % 3 == 0 ? 0 : flow->sent, .cookie = cookie};
-    flow->sent++;
-    if (!transport_send(side->transport, flow->flow, &span, side->pair->now)) {
-        flow->sent--;
+    if (transport_send(side->transport, flow->flow, &span, side->pair->now)) {
+        flow->sent++;
+    } else {
         free(data);
         side->buffers[cookie] = NULL;
     }
@@ -264,11 +280,16 @@ void pair_inject(struct pair_side *to, const struct endpoint *from, const uint8_
     transport_receive(to->transport, &path, packet, length, to->pair->now);
 }
 
-static void put(struct pair *pair, struct pair_side *to, const uint8_t *bytes, size_t length, uint64_t extra)
+static void put(struct pair *pair, struct pair_side *to, const struct transport_path *path, const uint8_t *bytes,
+                size_t length, uint64_t extra)
 {
     struct pair_packet *packet = malloc(sizeof *packet + length);
     struct pair_packet **link = &pair->wire;
-    *packet = (struct pair_packet){.at = pair->now + pair->delay + extra, .to = to, .length = (uint32_t)length};
+    *packet = (struct pair_packet){.at = pair->now + pair->delay + extra,
+                                   .to = to,
+                                   .from_endpoint = path->local,
+                                   .to_endpoint = path->remote,
+                                   .length = (uint32_t)length};
     memcpy(packet->bytes, bytes, length);
     while (*link && (*link)->at <= packet->at) {
         link = &(*link)->next;
@@ -277,7 +298,8 @@ static void put(struct pair *pair, struct pair_side *to, const uint8_t *bytes, s
     *link = packet;
 }
 
-static void carry(struct pair *pair, struct pair_side *from, struct pair_side *to, uint8_t *bytes, size_t length)
+static void carry(struct pair *pair, struct pair_side *from, struct pair_side *to, const struct transport_path *path,
+                  uint8_t *bytes, size_t length)
 {
     uint64_t index = pair->packets++;
     enum pair_fate fate = pair->fate ? pair->fate(pair, index, from, bytes, length) : PAIR_PASS;
@@ -287,9 +309,9 @@ static void carry(struct pair *pair, struct pair_side *from, struct pair_side *t
     if (fate == PAIR_CORRUPT) {
         bytes[length / 2] ^= 0x10;
     }
-    put(pair, to, bytes, length, fate == PAIR_DELAY ? PAIR_MS : 0);
+    put(pair, to, path, bytes, length, fate == PAIR_DELAY ? PAIR_MS : 0);
     if (fate == PAIR_DUPLICATE) {
-        put(pair, to, bytes, length, 0);
+        put(pair, to, path, bytes, length, 0);
     }
 }
 
@@ -301,7 +323,7 @@ static void transmit(struct pair *pair, struct pair_side *from, struct pair_side
     while (from->transport &&
            (length = transport_transmit(from->transport, buffer, sizeof buffer, &path, pair->now)) > 0) {
         bool for_self = endpoint_equal(&path.remote, &from->path.local);
-        carry(pair, from, for_self ? from : to, buffer, length);
+        carry(pair, from, for_self ? from : to, &path, buffer, length);
     }
 }
 
@@ -312,6 +334,8 @@ static void receive_due(struct pair *pair)
         pair->wire = packet->next;
         if (packet->to->transport) {
             struct transport_path path = packet->to->path;
+            path.local = packet->to_endpoint;
+            path.remote = packet->from_endpoint;
             transport_receive(packet->to->transport, &path, packet->bytes, packet->length, pair->now);
         }
         free(packet);

@@ -41,6 +41,8 @@ struct pair_side {
     uint32_t extents;                   /* reserved and not given back */
     bool keep;                          /* the reader does not release */
     bool no_room;                       /* deliver and lifecycle calls are refused */
+    bool refuse;                        /* accepted flows get no place */
+    uint32_t share;                     /* messages that a flow's reader may hold before others go first; 0: any number */
     struct pair_extent lent[1024];
     uint32_t lent_count;
     struct pair_flow *lent_flow[1024];
@@ -53,6 +55,7 @@ struct pair_packet {
     struct pair_packet *next;
     uint64_t at;
     struct pair_side *to;
+    struct endpoint from_endpoint, to_endpoint;
     uint32_t length;
     uint8_t bytes[];
 };

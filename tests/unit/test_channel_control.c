@@ -9,9 +9,11 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "channel/control.h"
+#include "support/lingering.h"
 
 enum { FD_SCAN = 256 };
 
@@ -81,6 +83,15 @@ static void refuses(const void *bytes, size_t length, uint32_t count, uint32_t f
     cr_assert_eq(open_fds(), before);
 }
 
+static void refuses_and_leaves(const void *bytes, size_t length)
+{
+    int before = open_fds();
+    send_raw(bytes, length, 1);
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(receive(0), -EPROTO);
+    cr_assert_eq(open_fds(), before);
+}
+
 Test(control, bytes__are_the_structs_sizes)
 {
     const struct {
@@ -106,9 +117,11 @@ Test(control, bytes__are_the_structs_sizes)
         {MN_CONTROL_STATUS_REPLY, sizeof(struct mn_control_plain)},
         {MN_CONTROL_CLOSING, sizeof(struct mn_control_plain)},
         {0, 0},
-        {MN_CONTROL_CLOSING + 1, 0},
+        {MN_CONTROL_STATUS_TEXT, sizeof(struct mn_control_header)},
+        {MN_CONTROL_STATUS_TEXT + 1, 0},
         {MN_CONTROL_REPLACE_DESCRIPTORS, 0},
         {MN_CONTROL_HANDOVER, 0},
+        {MN_CONTROL_IGNORABLE | MN_CONTROL_HELLO, 0},
         {UINT16_MAX, 0},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
@@ -132,7 +145,9 @@ Test(control, send__carries_descriptors)
     int pipes[2][2];
     cr_assert_eq(pipe(pipes[0]), 0);
     cr_assert_eq(pipe(pipes[1]), 0);
-    const int given[MN_CONTROL_FDS_MAX] = {pipes[0][0], pipes[1][0], sender, receiver, pipes[0][1]};
+    int given[MN_CONTROL_FDS_MAX] = {pipes[0][0], pipes[1][0], sender, receiver, pipes[0][1]};
+    for (int i = 5; i < MN_CONTROL_FDS_MAX; i++)
+        given[i] = pipes[1][1];
     cr_assert_eq(mn_control_send(sender, &message.header, given, MN_CONTROL_FDS_MAX), 0);
     cr_assert_gt(receive(MN_CONTROL_FDS_MAX), 0);
     cr_assert_eq(fd_count, MN_CONTROL_FDS_MAX);
@@ -229,8 +244,51 @@ Test(control, receive__refuses_malformed_messages)
     refuses(&message, sizeof(message), 0, 0);
     message.header.type = 0;
     refuses(&message, sizeof(message), 0, 0);
-    message.header.type = UINT16_MAX;
+    message.header.type = MN_CONTROL_IGNORABLE - 1;
     refuses(&message, sizeof(message), 0, 0);
+}
+
+/* What a later version may send to this one. */
+Test(control, receive__takes_messages_longer_than_known)
+{
+    uint8_t longer[MN_CONTROL_BYTES_MAX];
+    struct mn_control_plain plain;
+    memset(longer, 'x', sizeof(longer));
+    mn_control_prepare(&plain.header, MN_CONTROL_CLOSING, 9, -3);
+    for (uint16_t length = sizeof(plain); length <= MN_CONTROL_BYTES_MAX; length = (uint16_t)(length + 101)) {
+        plain.header.length = length;
+        memcpy(longer, &plain.header, sizeof(plain.header));
+        send_raw(longer, length, 0);
+        cr_assert_eq(receive(length % 2), length);
+        struct mn_control_plain came;
+        memcpy(&came, buffer, sizeof(came));
+        cr_assert_eq(came.header.request, 9);
+        cr_assert_eq(strnlen(came.message, sizeof(came.message)), sizeof(came.message) - 1, "what is known is terminated");
+    }
+}
+
+Test(control, receive__takes_unknown_types_that_may_be_ignored)
+{
+    struct mn_control_region message = region_message();
+    message.header.type = UINT16_MAX;
+    send_raw(&message, sizeof(message), 1);
+    cr_assert_eq(receive(1), (int)sizeof(message));
+    cr_assert_eq(fd_count, 1);
+    message.header.type = MN_CONTROL_IGNORABLE;
+    message.header.length = sizeof(message.header);
+    send_raw(&message, sizeof(message.header), 0);
+    cr_assert_eq(receive(0), (int)sizeof(message.header));
+    refuses(&message, sizeof(message.header) - 1, 0, 1);
+}
+
+Test(control, common__is_the_highest_that_both_have)
+{
+    cr_assert_eq(mn_control_common(1, 9, 2, 3), 3);
+    cr_assert_eq(mn_control_common(1, 2, 2, 3), 2);
+    cr_assert_eq(mn_control_common(2, 2, 2, 2), 2);
+    cr_assert_eq(mn_control_common(1, 1, 2, 3), 0);
+    cr_assert_eq(mn_control_common(4, 9, 2, 3), 0);
+    cr_assert_eq(mn_control_common(3, 1, 1, 3), 0, "a range that is none");
 }
 
 Test(control, receive__refuses_a_message_cut_off_though_its_beginning_is_sound)
@@ -254,10 +312,64 @@ Test(control, receive__closes_the_descriptors_of_refused_messages)
 Test(control, receive__refuses_unexpected_descriptors)
 {
     struct mn_control_region message = region_message();
-    refuses(&message, sizeof(message), 1, 0);
     refuses(&message, sizeof(message), 3, 2);
     refuses(&message, sizeof(message), 6, 5);
     refuses(&message, sizeof(message), 32, 5);
+    /* Where none is taken none is closed either: it stays where it is. */
+    for (int i = 0; i < 2; i++)
+        refuses_and_leaves(&message, sizeof(message));
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void ask_for_identity(void)
+{
+    const int yes = 1;
+    cr_assert_eq(setsockopt(receiver, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes)), 0);
+}
+
+/* The last reference to what lingers lies in the queue: neither looking nor draining waits for it; closing would. */
+Test(control, drain__does_not_close_what_lingers)
+{
+    enum { SECONDS = 1 };
+    struct mn_control_region message = region_message();
+    int lingering, peer = -1;
+    ask_for_identity();
+    cr_assert(lingering_open(SECONDS, &lingering, &peer));
+    cr_assert_eq(mn_control_send(sender, &message.header, NULL, 0), 0);
+    send_raw(NULL, 0, 0);
+    cr_assert_eq(mn_control_send(sender, &message.header, &lingering, 1), 0);
+    close(lingering);
+    uint64_t before = now_ms();
+    cr_assert_eq(receive(0), (int)sizeof(message));
+    cr_assert_eq(receive(0), 0);
+    cr_assert_eq(receive(0), -EPROTO);
+    cr_assert_not(mn_control_drain(receiver));
+    cr_assert_lt(now_ms() - before, SECONDS * 500);
+    close(receiver);
+    cr_assert_geq(now_ms() - before, SECONDS * 500, "closing does wait: else this tests nothing");
+    close(peer);
+}
+
+Test(control, drain__empties_the_queue_for_good)
+{
+    struct mn_control_region message = region_message();
+    ask_for_identity();
+    for (int i = 0; i < 5; i++)
+        cr_assert_eq(mn_control_send(sender, &message.header, NULL, 0), 0);
+    send_raw(NULL, 0, 0);
+    send_raw(&message, 3, 0);
+    cr_assert(mn_control_drain(receiver));
+    cr_assert_eq(mn_control_send(sender, &message.header, NULL, 0), -EPIPE);
+    cr_assert_eq(receive(0), 0);
+    cr_assert(mn_control_drain(receiver));
+    close(sender);
+    cr_assert(mn_control_drain(receiver));
 }
 
 Test(control, receive__refuses_descriptors_for_which_there_is_no_room)
@@ -273,7 +385,7 @@ Test(control, receive__refuses_descriptors_for_which_there_is_no_room)
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
     int result = receive(3);
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
-    cr_assert_eq(result, -EPROTO);
+    cr_assert_eq(result, -EMFILE);
     cr_assert_eq(open_fds(), before);
 }
 

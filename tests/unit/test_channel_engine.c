@@ -4,6 +4,8 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "channel_internal.h"
+#include "flow/flow.h"
 #include "machnet/machnet.h"
 #include "support/engine_bench.h"
 
@@ -123,6 +125,32 @@ Test(channel_engine, detach__resets_the_peers_flows)
     bench_detach(&sender);
     bench_run(&bench, 10 * MS);
     bench_expect_closed(&reader, theirs, MACHNET_ERESET);
+}
+
+Test(channel_engine, end__by_broken_rules_of_the_wire_is_the_flows_alone)
+{
+    uint64_t theirs = bench_connect(&sender, token, &reader), others = bench_connect(&sender, token + 1, &reader);
+    struct flow *flow = channel_flow_find(reader.channel, theirs)->flow;
+    flow_abort(flow, TRANSPORT_PROTOCOL, WIRE_REASON_PROTOCOL, bench.now); /* as for a packet that breaks them */
+    bench_run(&bench, 10 * MS);
+    bench_expect_closed(&reader, theirs, MACHNET_EPEERPROTOCOL);
+    bench_expect_closed(&sender, token, MACHNET_ERESET);
+    bench_close_flow(&sender, token + 1, false);
+    bench_run(&bench, 10 * MS);
+    bench_expect_closed(&reader, others, MACHNET_ECLOSED);
+    cr_assert_eq(reader.broken, MACHNET_OK);
+}
+
+Test(channel_engine, end__by_a_message_too_long_for_the_peer)
+{
+    uint64_t theirs = bench_connect(&sender, token, &reader);
+    channel_flow_find(sender.channel, token)->flow->tx.max_message = 64; /* what the peer said */
+    bench_send(&sender, token, 0, 65, 1, 7);
+    bench_run(&bench, 10 * MS);
+    bench_expect_closed(&sender, token, MACHNET_EPEERMSGSIZE);
+    bench_expect_completion(&sender, 7, MACHNET_EPEERMSGSIZE);
+    bench_expect_closed(&reader, theirs, MACHNET_ERESET);
+    cr_assert_eq(sender.broken, MACHNET_OK);
 }
 
 /* ---- Messages ---- */
@@ -333,7 +361,54 @@ Test(channel_engine, detach__while_memory_is_short)
     bench_expect_closed(&sender, token, MACHNET_ERESET);
 }
 
+static uint64_t sent_after_a_turn(uint32_t messages)
+{
+    struct channel_info info;
+    for (uint32_t i = 0; i < messages; i++)
+        bench_send(&sender, token, 0, 8, 0, i);
+    bench_turn(&bench);
+    channel_info(sender.channel, &info);
+    return info.messages_sent;
+}
+
+Test(channel_engine, send__goes_out_by_halves_if_nothing_is_under_way)
+{
+    bench_connect(&sender, token, &reader);
+    bench_run(&bench, 10 * MS);
+    cr_assert_eq(sent_after_a_turn(60), 30);
+    cr_assert_eq(sent_after_a_turn(0), 60, "the rest: the other side has something to do");
+    bench_run(&bench, 10 * MS);
+    cr_assert_eq(sent_after_a_turn(17), 60 + 16);
+    bench_run(&bench, 10 * MS);
+    cr_assert_eq(sent_after_a_turn(16), 60 + 17 + 16, "too few to be cut");
+}
+
 /* ---- Waking ---- */
+
+/* Sends one message `after_ns` of quiet; how patient the worker is when it was delivered. */
+static uint64_t patience_after(uint64_t after_ns)
+{
+    static uint64_t cookie;
+    bench_run(&bench, after_ns);
+    bench_send(&sender, token, 0, 8, 0, ++cookie);
+    while (bench.worker->awaited != AWAITED_NETWORK)
+        bench_turn(&bench);
+    while (bench.worker->awaited != AWAITED_APPLICATION)
+        bench_turn(&bench);
+    return worker_patience_ns(bench.worker);
+}
+
+Test(channel_engine, patience__lasts_while_it_pays)
+{
+    const uint64_t spin_ns = bench.worker->config.spin_ns;
+    bench_connect(&sender, token, &reader);
+    patience_after(0);
+    cr_assert_eq(patience_after(10 * MS), 0, "the application took long: it may do so again");
+    cr_assert_eq(patience_after(0), spin_ns, "now it did not");
+    cr_assert_eq(patience_after(0), spin_ns);
+    cr_assert_eq(patience_after(2 * spin_ns), 0);
+}
+
 
 Test(channel_engine, wake__is_written_only_to_those_who_sleep)
 {
@@ -376,11 +451,11 @@ Test(channel_engine, sleep__looks_once_more)
     channel_awake(sender.channel);
     for (uint32_t i = 0; i < 2; i++) {
         struct mn_ring *ring = i == 0 ? &sender.submissions : &sender.releases;
-        cr_assert(channel_sleep(sender.channel, bench.now, &deadline));
+        cr_assert(channel_sleep(sender.channel, &deadline));
         channel_awake(sender.channel);
         mn_ring_advance(ring, 1); /* just before the bits are set: the application saw no reason to signal */
         mn_ring_publish(ring);
-        cr_assert_not(channel_sleep(sender.channel, bench.now, &deadline));
+        cr_assert_not(channel_sleep(sender.channel, &deadline));
         cr_assert_eq(atomic_load(&sender.header->engine_sleeping), 0);
         bench_detach(&sender);
         bench_attach(&bench, &sender, MIB, FLOWS);

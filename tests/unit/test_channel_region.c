@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdbool.h>
@@ -19,6 +20,7 @@
 
 #include "channel/layout.h"
 #include "channel/region.h"
+#include "support/held_page.h"
 
 enum { BYTES = 4 * MN_BLOCK, FD_SCAN = 256, NOBODY = 65534, POPULATE_WRITE = 23 };
 
@@ -30,11 +32,19 @@ static void create(void)
     cr_assert_eq(mn_region_create("machnet-test", BYTES, &fd, &engine), 0);
 }
 
-static void create_map_seal(void)
+static void create_map_check(void)
 {
     create();
     cr_assert_eq(mn_region_map(fd, BYTES, true, &client), 0);
-    cr_assert_eq(mn_region_seal(fd, engine, BYTES), 0);
+    cr_assert_eq(mn_region_check(fd, engine, BYTES), 0);
+}
+
+/* What the engine must not have to pay for. */
+static uint64_t bytes_in_memory(void)
+{
+    struct stat status;
+    cr_assert_eq(fstat(fd, &status), 0);
+    return (uint64_t)status.st_blocks * 512;
 }
 
 static bool all_present(void)
@@ -86,12 +96,10 @@ static void inject(long number, uint32_t index, uint32_t value, int error)
     cr_assert_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
 }
 
-Test(region, create__is_present_zero_and_of_fixed_size)
+Test(region, create__takes_no_memory_and_is_of_fixed_size)
 {
     create();
-    static const uint8_t zeros[BYTES];
-    cr_assert(all_present());
-    cr_assert_eq(memcmp(engine, zeros, BYTES), 0);
+    cr_assert_eq(bytes_in_memory(), 0);
     cr_assert_eq(fcntl(fd, F_GET_SEALS) & (F_SEAL_SHRINK | F_SEAL_GROW), F_SEAL_SHRINK | F_SEAL_GROW);
     cr_assert((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
     cr_assert_eq(ftruncate(fd, BYTES / 2), -1);
@@ -133,40 +141,46 @@ Test(region, create__beyond_the_file_size_limit_leaves_nothing)
     create_fails_with(EFBIG);
 }
 
-Test(region, create__without_space_leaves_nothing)
-{
-    inject(SYS_fallocate, 1, 0, ENOSPC);
-    create_fails_with(ENOSPC);
-}
-
 Test(region, create__without_address_space_leaves_nothing)
 {
     inject(SYS_mmap, 1, BYTES, ENOMEM);
     create_fails_with(ENOMEM);
 }
 
-Test(region, create__without_memory_leaves_nothing)
-{
-    inject(SYS_madvise, 2, POPULATE_WRITE, ENOMEM);
-    create_fails_with(ENOMEM);
-}
-
 Test(region, populate__does_without_the_advice_of_newer_kernels)
 {
     inject(SYS_madvise, 2, POPULATE_WRITE, EINVAL);
-    create_map_seal();
+    create_map_check();
     cr_assert(all_present());
 }
 
 Test(region, create__does_without_the_flag_of_newer_kernels)
 {
     inject(SYS_memfd_create, 1, MFD_CLOEXEC | MFD_ALLOW_SEALING | 8, EINVAL);
-    create_map_seal();
+    create_map_check();
+}
+
+Test(region, map__without_memory_leaves_nothing)
+{
+    create();
+    inject(SYS_fallocate, 1, 0, ENOMEM);
+    cr_assert_eq(mn_region_map(fd, BYTES, true, &client), -ENOMEM);
+    cr_assert_eq(mappings_named("machnet-test"), 1);
+}
+
+Test(region, map__fills_with_zeros_also_to_read_only)
+{
+    static const uint8_t zeros[BYTES];
+    create();
+    cr_assert_eq(mn_region_map(fd, BYTES, false, &client), 0);
+    cr_assert_eq(bytes_in_memory(), BYTES);
+    cr_assert_eq(mn_region_check(fd, engine, BYTES), 0);
+    cr_assert_eq(memcmp(engine, zeros, BYTES), 0);
 }
 
 Test(region, map__shares_what_is_written)
 {
-    create_map_seal();
+    create_map_check();
     memset(client, 0x5a, BYTES);
     cr_assert_eq(memcmp(engine, client, BYTES), 0);
     ((uint8_t *)engine)[BYTES - 1] = 1;
@@ -212,48 +226,119 @@ Test(region, map__refuses_what_is_no_memfd)
     cr_assert_eq(mn_region_map(-1, BYTES, false, &client), -EBADF);
 }
 
-Test(region, map__after_the_seal_is_for_reading_only)
+Test(region, map__only_once)
 {
-    create_map_seal();
+    create_map_check();
     cr_assert_eq(mn_region_map(fd, BYTES, true, &client), -EPERM);
-    cr_assert_eq(mn_region_map(fd, BYTES, false, &client), 0);
+    cr_assert_eq(mn_region_map(fd, BYTES, false, &client), -EPERM);
+    cr_assert_eq(mappings_named("machnet-test"), 2);
 }
 
-Test(region, seal__fills_holes_punched_before)
+/* The client's steps by hand. */
+static void map_and_fill(void)
+{
+    client = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    cr_assert_neq(client, MAP_FAILED);
+    memset(client, 0x5a, BYTES);
+}
+
+static void seal(int seals)
+{
+    cr_assert_eq(fcntl(fd, F_ADD_SEALS, seals), 0);
+}
+
+/* Not one page comes into being on the engine's account. */
+static void check_refuses(int error)
+{
+    uint64_t before = bytes_in_memory();
+    cr_assert_eq(mn_region_check(fd, engine, BYTES), error);
+    cr_assert_eq(bytes_in_memory(), before);
+}
+
+Test(region, check__takes_what_was_filled_and_sealed)
 {
     create();
-    cr_assert_eq(mn_region_map(fd, BYTES, true, &client), 0);
-    memset(client, 0x5a, BYTES);
+    map_and_fill();
+    seal(F_SEAL_FUTURE_WRITE);
+    seal(F_SEAL_SEAL);
+    cr_assert_eq(mn_region_check(fd, engine, BYTES), 0);
+    cr_assert(all_present());
+    cr_assert_eq(((uint8_t *)engine)[BYTES - 1], 0x5a);
+}
+
+Test(region, check__refuses_what_is_not_sealed)
+{
+    create();
+    map_and_fill();
+    check_refuses(-EPERM);
+    seal(F_SEAL_FUTURE_WRITE);
+    check_refuses(-EPERM);
+}
+
+Test(region, check__refuses_what_is_sealed_against_other_things)
+{
+    create();
+    map_and_fill();
+    seal(F_SEAL_SEAL);
+    check_refuses(-EPERM);
+}
+
+Test(region, check__refuses_what_nobody_filled)
+{
+    create();
+    seal(F_SEAL_FUTURE_WRITE | F_SEAL_SEAL);
+    check_refuses(-EFAULT);
+}
+
+Test(region, check__refuses_holes)
+{
+    create();
+    map_and_fill();
     cr_assert_eq(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, MN_BLOCK, MN_BLOCK), 0);
     cr_assert_eq(madvise((uint8_t *)client + 2 * MN_BLOCK, MN_BLOCK, MADV_REMOVE), 0);
     cr_assert_not(all_present(), "the attack works before the seal");
-    cr_assert_eq(mn_region_seal(fd, engine, BYTES), 0);
+    seal(F_SEAL_FUTURE_WRITE | F_SEAL_SEAL);
+    check_refuses(-EFAULT);
+}
+
+Test(region, check__passes_on_that_memory_is_short)
+{
+    create();
+    map_and_fill();
+    seal(F_SEAL_FUTURE_WRITE | F_SEAL_SEAL);
+    inject(SYS_madvise, 2, POPULATE_WRITE, ENOMEM);
+    cr_assert_eq(mn_region_check(fd, engine, BYTES), -ENOMEM);
+}
+
+Test(region, check__does_without_the_right_to_lock_memory)
+{
+    inject(SYS_mlock, 1, BYTES, EPERM);
+    create_map_check();
     cr_assert(all_present());
-    cr_assert_eq(((uint8_t *)engine)[0], 0x5a);
-    cr_assert_eq(((uint8_t *)engine)[MN_BLOCK], 0);
 }
 
-Test(region, seal__fails_without_memory_for_the_holes)
+static void *write_to_memfd(void *bytes)
 {
-    create();
-    inject(SYS_fallocate, 1, 0, ENOSPC);
-    cr_assert_eq(mn_region_seal(fd, engine, BYTES), -ENOSPC);
+    ssize_t written = pwrite(fd, bytes, 4096, 0);
+    (void)written;
+    return NULL;
 }
 
-Test(region, seal__fails_if_a_page_is_missing_for_all_that)
+/* A write whose source is not there holds the lock of the memfd: seals, holes and other writes wait for it. */
+Test(region, check__waits_for_no_write_of_the_client, .timeout = 10)
 {
+    struct held_page nowhere;
+    if (!held_page_open(&nowhere))
+        cr_skip("no userfaultfd for faults in the kernel: run as root");
     create();
-    cr_assert_eq(madvise(engine, BYTES, MADV_REMOVE), 0);
-    inject(SYS_fallocate, 1, 0, 0);
-    inject(SYS_madvise, 2, POPULATE_WRITE, 0);
-    cr_assert_eq(mn_region_seal(fd, engine, BYTES), -EFAULT);
-}
-
-Test(region, seal__fails_where_the_client_forbade_seals)
-{
-    create();
-    cr_assert_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL), 0);
-    cr_assert_eq(mn_region_seal(fd, engine, BYTES), -EPERM);
+    map_and_fill();
+    pthread_t writer;
+    cr_assert_eq(pthread_create(&writer, NULL, write_to_memfd, nowhere.bytes), 0);
+    cr_assert(held_page_wanted(&nowhere), "the write is under way");
+    check_refuses(-EPERM);
+    mn_region_unmap(engine, BYTES);
+    cr_assert(held_page_release(&nowhere));
+    pthread_join(writer, NULL);
 }
 
 /* What a client may try with its descriptor and its mapping once the region is sealed. Returns the number of the try that worked, or 0. */
@@ -290,23 +375,23 @@ static int attack(void)
     return *(_Atomic uint8_t *)engine == 0x77 ? 0 : 12;
 }
 
-Test(region, seal__refuses_holes_writes_and_resizing)
+Test(region, sealed__refuses_holes_writes_and_resizing)
 {
-    create_map_seal();
+    create_map_check();
     cr_assert_eq(attack(), 0);
 }
 
-Test(region, seal__refuses_them_to_ordinary_users_too)
+Test(region, sealed__refuses_them_to_ordinary_users_too)
 {
     if (geteuid() == 0)
         cr_assert_eq(setresgid(NOBODY, NOBODY, NOBODY) | setresuid(NOBODY, NOBODY, NOBODY), 0);
-    create_map_seal();
+    create_map_check();
     cr_assert_eq(attack(), 0);
 }
 
-Test(region, seal__holds_against_another_process_of_another_user)
+Test(region, sealed__holds_against_another_process_of_another_user)
 {
-    create_map_seal();
+    create_map_check();
     pid_t child = fork();
     if (child == 0) {
         if (geteuid() == 0 && (setresgid(NOBODY, NOBODY, NOBODY) | setresuid(NOBODY, NOBODY, NOBODY)) != 0)

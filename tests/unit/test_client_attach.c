@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +47,18 @@ Test(context_open, socket_from_the_environment)
     cr_assert(strstr(error.message, "shorter") != NULL);
 }
 
+Test(context_open, names_all_places_where_nobody_is)
+{
+    if (access("/run/machnet/machnet.sock", F_OK) == 0)
+        cr_skip_test("an engine may be running on this machine");
+    unsetenv("MACHNET_SOCKET");
+    setenv("XDG_RUNTIME_DIR", "/tmp/machnet-elsewhere", 1);
+    cr_assert_eq(machnet_context_open(MACHNET_ABI_VERSION, NULL, &context, &error), MACHNET_ENOENGINE);
+    cr_assert(strstr(error.message, "/run/machnet/machnet.sock or /tmp/machnet-elsewhere/machnet.sock") != NULL &&
+                  strstr(error.message, "MACHNET_SOCKET") != NULL,
+              "%s", error.message);
+}
+
 Test(context_open, runtime_directory)
 {
     struct fake_engine engine = {.max_flows = 0};
@@ -70,7 +84,7 @@ Test(context_open, runtime_directory)
 
 Test(context_open, abi)
 {
-    static const uint32_t wrong[] = {0, 2, 0x10000, 0xffffffff};
+    static const uint32_t wrong[] = {0, 1, 3, 0x10000, 0xffffffff};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         cr_assert_eq(machnet_context_open(wrong[i], NULL, &context, &error), MACHNET_EVERSION);
     cr_assert(strstr(error.message, "65535.65535") != NULL);
@@ -140,19 +154,62 @@ Test(null, is_answered)
     cr_assert_eq(machnet_channel_fd(NULL), MACHNET_EINVAL);
     cr_assert_eq(machnet_channel_wait(NULL, 1, 0), MACHNET_EINVAL);
     cr_assert_eq(machnet_channel_wake(NULL), MACHNET_EINVAL);
-    cr_assert_eq(machnet_channel_events(NULL, &event, 1), MACHNET_EINVAL);
+    cr_assert_eq(machnet_channel_events(NULL, &event, 1, 0), MACHNET_EINVAL);
     cr_assert_eq(machnet_channel_stats(NULL, &value, 1), MACHNET_EINVAL);
     cr_assert_eq(machnet_listener_open(NULL, &address, NULL, &value, NULL), MACHNET_EINVAL);
-    cr_assert_eq(machnet_listener_close(NULL, 1), MACHNET_EINVAL);
+    cr_assert_eq(machnet_listener_address(NULL, 1, &address), MACHNET_EINVAL);
+    cr_assert_eq(machnet_listener_close(NULL, 1, 0, NULL), MACHNET_EINVAL);
     cr_assert_eq(machnet_flow_open(NULL, NULL, &address, NULL, 0, &value, NULL), MACHNET_EINVAL);
     cr_assert_eq(machnet_flow_close(NULL, 1, 0), MACHNET_EINVAL);
     cr_assert_eq(machnet_flow_addresses(NULL, 1, NULL, NULL), MACHNET_EINVAL);
     cr_assert_eq(machnet_flow_info_get(NULL, 1, &info), MACHNET_EINVAL);
-    cr_assert_eq(machnet_send_packed(NULL, &record, 1, "", 0), MACHNET_EINVAL);
-    cr_assert_eq(machnet_recv_copy(NULL, 0, NULL, 0, &message), MACHNET_EINVAL);
-    cr_assert_eq(machnet_recv_packed(NULL, 0, &record, 1, NULL, 0), MACHNET_EINVAL);
-    cr_assert_eq(machnet_recv_borrow(NULL, 0, &view), MACHNET_EINVAL);
-    cr_assert_eq(machnet_send_reserve(NULL, 1, 1, &view), MACHNET_EINVAL);
+    cr_assert_eq(machnet_send_packed(NULL, &record, 1, "", 0, 0), MACHNET_EINVAL);
+    cr_assert_eq(machnet_recv_copy(NULL, 0, NULL, 0, &message, 0), MACHNET_EINVAL);
+    cr_assert_eq(machnet_recv_packed(NULL, 0, &record, 1, NULL, 0, 0), MACHNET_EINVAL);
+    cr_assert_eq(machnet_recv_borrow(NULL, 0, &view, 0), MACHNET_EINVAL);
+    cr_assert_eq(machnet_send_reserve(NULL, 1, 1, &view, 0), MACHNET_EINVAL);
     cr_assert_eq(machnet_send_commit(NULL, 1, 1, 0, 0), MACHNET_EINVAL);
     cr_assert_eq(machnet_buffer_release(NULL, 1), MACHNET_EINVAL);
+}
+
+static int open_descriptors(void)
+{
+    int count = 0;
+    for (int fd = 0; fd < 256; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+/* How many descriptors a channel of such an engine takes; it must work, now and when the engine says more than is known here. */
+static int descriptors_of_channel(bool later)
+{
+    struct fake_engine engine = {.later = later};
+    int before = open_descriptors();
+    machnet_channel *channel = fake_engine_channel(&engine, NULL);
+    int taken = open_descriptors() - before;
+    if (later)
+        fake_engine_say_more(&engine);
+    cr_assert_eq(machnet_channel_wait(channel, 7, 1000000), MACHNET_ETIMEDOUT);
+    fake_engine_accept(&engine, UINT64_C(1) << 32 | UINT32_C(0x80000000));
+    cr_assert_gt(machnet_channel_wait(channel, 7, -1), 0);
+    cr_assert_eq(open_descriptors() - before, taken, "what came with it is closed");
+    machnet_channel_unref(channel);
+    fake_engine_stop(&engine);
+    cr_assert_eq(open_descriptors(), before);
+    return taken;
+}
+
+Test(channel_open, a_later_engine_may_say_and_offer_more)
+{
+    int taken = descriptors_of_channel(false);
+    cr_assert_eq(descriptors_of_channel(true), taken);
+}
+
+Test(context_open, a_version_that_was_not_asked_for)
+{
+    struct fake_engine engine = {.hello_version = MN_CONTROL_VERSION + 1};
+    fake_engine_start(&engine);
+    cr_assert_eq(open_at(engine.path), MACHNET_EVERSION);
+    fake_engine_attached(&engine);
+    fake_engine_stop(&engine);
 }

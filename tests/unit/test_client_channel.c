@@ -41,7 +41,7 @@ static uint64_t accept_one(uint32_t generation, uint32_t index)
 {
     machnet_event event;
     fake_engine_accept(&engine, ACCEPTED(generation, index));
-    cr_assert_eq(machnet_channel_events(channel, &event, 1), 1);
+    cr_assert_eq(machnet_channel_events(channel, &event, 1, 0), 1);
     cr_assert(event.type == MACHNET_EVENT_ACCEPTED && event.listener == 99 &&
               event.flow == ACCEPTED(generation, index));
     return event.flow;
@@ -102,22 +102,25 @@ Test(channel, send_copy__arguments)
 Test(channel, send_packed__first_n)
 {
     uint64_t flow = accept_one(1, 0);
-    machnet_record records[4] = {{flow, 1, 0, 2}, {flow, 2, 2, 0}, {flow, 3, 1, 4}, {flow, 4, 2, 3}};
+    machnet_record records[4] = {{.flow = flow, .tag = 1, .offset = 0, .length = 2},
+                                 {.flow = flow, .tag = 2, .offset = 2, .length = 0},
+                                 {.flow = flow, .tag = 3, .offset = 1, .length = 4},
+                                 {.flow = flow, .tag = 4, .offset = 2, .length = 3}};
     struct mn_submission sent;
 
-    cr_assert_eq(machnet_send_packed(channel, records, 4, "abcde", 5), 4);
+    cr_assert_eq(machnet_send_packed(channel, records, 4, "abcde", 5, 0), 4);
     for (uint64_t tag = 1; tag <= 4; tag++) {
         cr_assert(fake_engine_take(&engine, &sent));
         cr_assert_eq(sent.tag, tag);
     }
     records[2].length = 5;
-    cr_assert_eq(machnet_send_packed(channel, records, 4, "abcde", 5), 2);
-    cr_assert_eq(machnet_send_packed(channel, records + 2, 2, "abcde", 5), MACHNET_EINVAL);
+    cr_assert_eq(machnet_send_packed(channel, records, 4, "abcde", 5, 0), 2);
+    cr_assert_eq(machnet_send_packed(channel, records + 2, 2, "abcde", 5, 0), MACHNET_EINVAL);
     records[1].flow = 7;
-    cr_assert_eq(machnet_send_packed(channel, records, 4, "abcde", 5), 1);
-    cr_assert_eq(machnet_send_packed(channel, records + 1, 3, "abcde", 5), MACHNET_EBADTOKEN);
+    cr_assert_eq(machnet_send_packed(channel, records, 4, "abcde", 5, 0), 1);
+    cr_assert_eq(machnet_send_packed(channel, records + 1, 3, "abcde", 5, 0), MACHNET_EBADTOKEN);
     records[0].offset = UINT64_MAX;
-    cr_assert_eq(machnet_send_packed(channel, records, 1, "abcde", 5), MACHNET_EINVAL);
+    cr_assert_eq(machnet_send_packed(channel, records, 1, "abcde", 5, 0), MACHNET_EINVAL);
 }
 
 Test(channel, send_space__event_and_wait)
@@ -136,9 +139,9 @@ Test(channel, send_space__event_and_wait)
     fake_engine_complete(&engine, first.cookie);
     cr_assert_eq(machnet_channel_wait(channel, MACHNET_WAIT_SEND, -1), MACHNET_WAIT_SEND);
     cr_assert_eq(machnet_channel_wait(channel, 7, -1), MACHNET_WAIT_SEND | MACHNET_WAIT_EVENT);
-    cr_assert_eq(machnet_channel_events(channel, &event, 1), 1);
+    cr_assert_eq(machnet_channel_events(channel, &event, 1, 0), 1);
     cr_assert(event.type == MACHNET_EVENT_SEND_SPACE && event.flow == flow);
-    cr_assert_eq(machnet_channel_events(channel, &event, 1), MACHNET_EAGAIN);
+    cr_assert_eq(machnet_channel_events(channel, &event, 1, 0), MACHNET_EAGAIN);
     cr_assert_eq(machnet_send_copy(channel, flow, data, sizeof data, 0, 0), MACHNET_OK);
     /* A stale event is not told: the flow has got EAGAIN again since. */
     cr_assert_eq(machnet_send_copy(channel, flow, data, sizeof data, 0, 0), MACHNET_EAGAIN);
@@ -147,7 +150,7 @@ Test(channel, send_space__event_and_wait)
     cr_assert_eq(machnet_send_copy(channel, flow, data, sizeof data, 0, 0), MACHNET_OK);
     cr_assert_eq(machnet_send_copy(channel, flow, data, sizeof data, 0, 0), MACHNET_EAGAIN);
     cr_assert_eq(machnet_channel_wait(channel, MACHNET_WAIT_SEND, MS), MACHNET_ETIMEDOUT);
-    cr_assert_eq(machnet_channel_events(channel, &event, 1), MACHNET_EAGAIN);
+    cr_assert_eq(machnet_channel_events(channel, &event, 1, 0), MACHNET_EAGAIN);
 }
 
 Test(channel, send__a_flow_gets_a_quarter_beside_others_and_leaves_one_when_alone)
@@ -182,7 +185,7 @@ Test(channel, reserve__commit_and_abandon)
     machnet_view view, other;
     struct mn_submission sent;
 
-    cr_assert_eq(machnet_send_reserve(channel, flow, 100, &view), MACHNET_OK);
+    cr_assert_eq(machnet_send_reserve(channel, flow, 100, &view, 0), MACHNET_OK);
     cr_assert_eq((uintptr_t)view.data % 64, 0);
     memset(view.data, 'r', 100);
     cr_assert_eq(machnet_send_commit(channel, view.buffer, 101, 0, 0), MACHNET_EINVAL);
@@ -191,13 +194,13 @@ Test(channel, reserve__commit_and_abandon)
     cr_assert_eq(machnet_send_commit(channel, view.buffer, 60, 5, 0), MACHNET_EBADTOKEN);
     cr_assert_eq(machnet_buffer_release(channel, view.buffer), MACHNET_EBADTOKEN);
     cr_assert(fake_engine_take(&engine, &sent) && sent.length == 60 && sent.tag == 5);
-    cr_assert_eq(machnet_send_reserve(channel, flow, 1 << 19, &view), MACHNET_OK);
-    cr_assert_eq(machnet_send_reserve(channel, flow, 1 << 19, &other), MACHNET_EAGAIN);
+    cr_assert_eq(machnet_send_reserve(channel, flow, 1 << 19, &view, 0), MACHNET_OK);
+    cr_assert_eq(machnet_send_reserve(channel, flow, 1 << 19, &other, 0), MACHNET_EAGAIN);
     cr_assert_eq(machnet_channel_wait(channel, MACHNET_WAIT_SEND, MS), MACHNET_ETIMEDOUT);
     cr_assert_eq(machnet_buffer_release(channel, view.buffer), MACHNET_OK);
     cr_assert_eq(machnet_channel_wait(channel, MACHNET_WAIT_SEND, -1), MACHNET_WAIT_SEND);
     cr_assert_eq(machnet_buffer_release(channel, view.buffer), MACHNET_EBADTOKEN);
-    cr_assert_eq(machnet_send_reserve(channel, flow, 1 << 19, &other), MACHNET_OK);
+    cr_assert_eq(machnet_send_reserve(channel, flow, 1 << 19, &other, 0), MACHNET_OK);
     cr_assert_eq(machnet_flow_close(channel, flow, 0), MACHNET_OK);
     cr_assert_eq(machnet_send_commit(channel, other.buffer, 1, 0, 0), MACHNET_ECLOSED);
     cr_assert_eq(machnet_buffer_release(channel, other.buffer), MACHNET_OK);
@@ -216,11 +219,11 @@ Test(channel, recv__any_flow_in_turn)
         fake_engine_message(&engine, tag <= 4 ? a : b, tag, 0, 4, tag);
     for (int i = 0; i < 6; i++) {
         char buffer[4];
-        cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, buffer, 4, &message), MACHNET_OK);
+        cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, buffer, 4, &message, 0), MACHNET_OK);
         cr_assert(message.flow == expected[i][0] && message.tag == expected[i][1] && message.length == 4, "turn %d", i);
         cr_assert_eq(memcmp(buffer, "data", 4), 0);
     }
-    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, NULL, 0, &message), MACHNET_EAGAIN);
+    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, NULL, 0, &message, 0), MACHNET_EAGAIN);
     cr_assert_eq(fake_engine_releases(&engine), 6);
 }
 
@@ -233,13 +236,13 @@ Test(channel, recv__too_long_blocks_only_its_flow)
 
     fake_engine_message(&engine, a, 1, 0, 100, 11);
     fake_engine_message(&engine, b, 2, 128, 10, 22);
-    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, buffer, 99, &message), MACHNET_EMSGSIZE);
+    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, buffer, 99, &message, 0), MACHNET_EMSGSIZE);
     cr_assert(message.flow == a && message.length == 100 && message.tag == 11);
-    cr_assert_eq(machnet_recv_packed(channel, a, &record, 1, buffer, 99), MACHNET_EMSGSIZE);
+    cr_assert_eq(machnet_recv_packed(channel, a, &record, 1, buffer, 99, 0), MACHNET_EMSGSIZE);
     cr_assert(record.flow == a && record.length == 100 && record.tag == 11);
-    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, buffer, 99, &message), MACHNET_OK);
+    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, buffer, 99, &message, 0), MACHNET_OK);
     cr_assert_eq(message.flow, b);
-    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, buffer, 100, &message), MACHNET_OK);
+    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, buffer, 100, &message, 0), MACHNET_OK);
     cr_assert_eq(message.flow, a);
 }
 
@@ -253,14 +256,14 @@ Test(channel, recv_packed__offsets_are_multiples_of_8)
         memset((char *)engine.bases[2] + 64 * i, 'a' + (int)i, 64);
         fake_engine_message(&engine, flow, i, 64 * i, i == 1 ? 0 : 5, i);
     }
-    cr_assert_eq(machnet_recv_packed(channel, flow, records, 8, arena, sizeof arena), 4);
+    cr_assert_eq(machnet_recv_packed(channel, flow, records, 8, arena, sizeof arena, 0), 4);
     cr_assert(records[0].offset == 0 && records[1].offset == 8 && records[1].length == 0 && records[2].offset == 8 &&
               records[3].offset == 16);
     cr_assert_eq(memcmp(arena + 16, "ddddd", 5), 0);
     cr_assert_eq(fake_engine_releases(&engine), 4);
-    cr_assert_eq(machnet_recv_packed(channel, flow, records, 8, arena, sizeof arena), 1);
-    cr_assert_eq(machnet_recv_packed(channel, flow, records, 8, arena, sizeof arena), MACHNET_EAGAIN);
-    cr_assert_eq(machnet_recv_packed(channel, flow + 1, records, 8, arena, sizeof arena), MACHNET_EBADTOKEN);
+    cr_assert_eq(machnet_recv_packed(channel, flow, records, 8, arena, sizeof arena, 0), 1);
+    cr_assert_eq(machnet_recv_packed(channel, flow, records, 8, arena, sizeof arena, 0), MACHNET_EAGAIN);
+    cr_assert_eq(machnet_recv_packed(channel, flow + 1, records, 8, arena, sizeof arena, 0), MACHNET_EBADTOKEN);
 }
 
 Test(channel, borrow__outlives_flow_and_channel)
@@ -271,8 +274,8 @@ Test(channel, borrow__outlives_flow_and_channel)
     memcpy(engine.bases[2], "borrowed", 8);
     fake_engine_message(&engine, flow, 77, 0, 8, 3);
     fake_engine_message(&engine, flow, 78, 64, 8, 4);
-    cr_assert_eq(machnet_recv_borrow(channel, flow, &view), MACHNET_OK);
-    cr_assert_eq(machnet_recv_borrow(channel, flow, &second), MACHNET_OK);
+    cr_assert_eq(machnet_recv_borrow(channel, flow, &view, 0), MACHNET_OK);
+    cr_assert_eq(machnet_recv_borrow(channel, flow, &second, 0), MACHNET_OK);
     cr_assert(view.length == 8 && view.tag == 3 && view.flow == flow);
     cr_assert_eq(stat_value("buffers_borrowed_now"), 2);
     cr_assert_eq(fake_engine_releases(&engine), 0);
@@ -301,24 +304,24 @@ Test(channel, recv__who_takes_events_hears_of_a_flow_before_its_messages)
     fake_engine_message(&engine, ACCEPTED(1, 0), 2, 0, 0, 0);
     fake_engine_accept(&engine, ACCEPTED(1, 1));
     fake_engine_message(&engine, ACCEPTED(1, 1), 3, 0, 0, 7);
-    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, NULL, 0, &message), MACHNET_OK);
-    cr_assert_eq(machnet_channel_events(channel, &event, 1), 1);
+    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, NULL, 0, &message, 0), MACHNET_OK);
+    cr_assert_eq(machnet_channel_events(channel, &event, 1, 0), 1);
     cr_assert_eq(event.flow, ACCEPTED(1, 0));
-    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, NULL, 0, &message), MACHNET_OK);
+    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, NULL, 0, &message, 0), MACHNET_OK);
     cr_assert_eq(message.flow, ACCEPTED(1, 0));
-    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, NULL, 0, &message), MACHNET_EAGAIN);
+    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, NULL, 0, &message, 0), MACHNET_EAGAIN);
     cr_assert_eq(machnet_channel_wait(channel, MACHNET_WAIT_RECEIVE, 0), MACHNET_ETIMEDOUT);
     cr_assert_eq(machnet_channel_wait(channel, 7, 0), MACHNET_WAIT_EVENT);
-    cr_assert_eq(machnet_channel_events(channel, &event, 1), 1);
-    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, NULL, 0, &message), MACHNET_OK);
+    cr_assert_eq(machnet_channel_events(channel, &event, 1, 0), 1);
+    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, NULL, 0, &message, 0), MACHNET_OK);
     cr_assert(message.flow == ACCEPTED(1, 1) && message.tag == 7);
-    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, NULL, 0, &message), MACHNET_EAGAIN);
+    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, NULL, 0, &message, 0), MACHNET_EAGAIN);
     /* Closed before anything was told of it. */
     fake_engine_accept(&engine, ACCEPTED(1, 2));
     fake_engine_message(&engine, ACCEPTED(1, 2), 4, 0, 0, 0);
-    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, NULL, 0, &message), MACHNET_EAGAIN);
+    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, NULL, 0, &message, 0), MACHNET_EAGAIN);
     cr_assert_eq(machnet_flow_close(channel, ACCEPTED(1, 2), 0), MACHNET_OK);
-    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, NULL, 0, &message), MACHNET_EAGAIN);
+    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, NULL, 0, &message, 0), MACHNET_EAGAIN);
     cr_assert_eq(fake_engine_releases(&engine), 4);
 }
 
@@ -332,18 +335,18 @@ Test(channel, recv__ended_flow_keeps_its_messages)
 
     fake_engine_message(&engine, flow, 1, 0, 8, 0);
     fake_engine_close_flow(&engine, flow, MACHNET_ERESET);
-    cr_assert_eq(machnet_channel_events(channel, events, 4), 1);
+    cr_assert_eq(machnet_channel_events(channel, events, 4, 0), 1);
     cr_assert(events[0].type == MACHNET_EVENT_CLOSED && events[0].status == MACHNET_ERESET && events[0].flow == flow);
     cr_assert_eq(machnet_flow_info_get(channel, flow, &info), MACHNET_OK);
     cr_assert(info.state == MACHNET_FLOW_ENDED && info.status == MACHNET_ERESET && info.messages_queued == 1 &&
               info.listener == 99);
     cr_assert_eq(machnet_send_copy(channel, flow, "x", 1, 0, 0), MACHNET_ERESET);
-    cr_assert_eq(machnet_recv_copy(channel, flow, buffer, 8, &message), MACHNET_OK);
-    cr_assert_eq(machnet_recv_copy(channel, flow, buffer, 8, &message), MACHNET_ERESET);
-    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, buffer, 8, &message), MACHNET_EAGAIN);
+    cr_assert_eq(machnet_recv_copy(channel, flow, buffer, 8, &message, 0), MACHNET_OK);
+    cr_assert_eq(machnet_recv_copy(channel, flow, buffer, 8, &message, 0), MACHNET_ERESET);
+    cr_assert_eq(machnet_recv_copy(channel, MACHNET_ANY_FLOW, buffer, 8, &message, 0), MACHNET_EAGAIN);
     cr_assert_eq(machnet_flow_close(channel, flow, 0), MACHNET_OK);
     cr_assert_eq(machnet_flow_close(channel, flow, 0), MACHNET_EBADTOKEN);
-    cr_assert_eq(machnet_channel_events(channel, events, 4), MACHNET_EAGAIN);
+    cr_assert_eq(machnet_channel_events(channel, events, 4, 0), MACHNET_EAGAIN);
     /* The index is free again, the old token is not. */
     cr_assert_eq(accept_one(2, 0), ACCEPTED(2, 0));
     cr_assert_eq(machnet_flow_info_get(channel, flow, &info), MACHNET_EBADTOKEN);
@@ -362,11 +365,11 @@ Test(channel, flow_close__drops_unread_messages)
     cr_assert(fake_engine_take(&engine, &sent) && sent.op == MN_OP_CLOSE && sent.flags == MN_CLOSE_ABORT &&
               sent.flow == flow);
     fake_engine_message(&engine, flow, 2, 0, 8, 0); /* was on its way */
-    int32_t status = machnet_recv_copy(channel, MACHNET_ANY_FLOW, NULL, 0, &message);
+    int32_t status = machnet_recv_copy(channel, MACHNET_ANY_FLOW, NULL, 0, &message, 0);
     cr_assert_eq(status, MACHNET_EAGAIN, "%s", machnet_status_name(status));
     cr_assert_eq(fake_engine_releases(&engine), 2);
     fake_engine_close_flow(&engine, flow, MACHNET_OK);
-    cr_assert_eq(machnet_channel_events(channel, &event, 1), 1);
+    cr_assert_eq(machnet_channel_events(channel, &event, 1, 0), 1);
     cr_assert(event.type == MACHNET_EVENT_CLOSED && event.status == MACHNET_OK && event.flow == flow);
     cr_assert_eq(stat_value("flows_now"), 0);
 }
@@ -389,18 +392,18 @@ Test(channel, flow_open__tokens_are_new_each_time)
         struct mn_delivery_flow established = {
             .op = MN_OP_ESTABLISHED, .local_port = 5, .remote_port = 7000, .flow = flow};
         fake_engine_deliver(&engine, &established);
-        cr_assert_eq(machnet_channel_events(channel, events, 4), 1);
+        cr_assert_eq(machnet_channel_events(channel, events, 4, 0), 1);
         cr_assert_eq(events[0].type, MACHNET_EVENT_ESTABLISHED);
         cr_assert_eq(machnet_flow_addresses(channel, flow, &local, NULL), MACHNET_OK);
         cr_assert_eq(local.port, 5);
         cr_assert_eq(machnet_flow_close(channel, flow, 0), MACHNET_OK);
         cr_assert(fake_engine_take(&engine, &close));
         fake_engine_close_flow(&engine, flow, MACHNET_OK);
-        cr_assert_eq(machnet_channel_events(channel, events, 4), 1);
+        cr_assert_eq(machnet_channel_events(channel, events, 4, 0), 1);
         seen[i] = flow;
         for (int j = 0; j < i; j++)
             cr_assert(seen[j] != flow && (uint32_t)seen[j] == (uint32_t)flow);
-        cr_assert_eq(machnet_recv_copy(channel, flow, NULL, 0, &(machnet_message){0}), MACHNET_EBADTOKEN);
+        cr_assert_eq(machnet_recv_copy(channel, flow, NULL, 0, &(machnet_message){0}, 0), MACHNET_EBADTOKEN);
     }
     remote.port = 0;
     cr_assert_eq(machnet_flow_open(channel, NULL, &remote, NULL, 0, &flow, NULL), MACHNET_EINVAL);
@@ -422,7 +425,7 @@ Test(channel, flow_open__waiting_times_out)
     cr_assert(fake_engine_take(&engine, &sent) && sent.op == MN_OP_OPEN);
     cr_assert(fake_engine_take(&engine, &sent) && sent.op == MN_OP_CLOSE);
     fake_engine_close_flow(&engine, sent.flow, MACHNET_OK);
-    cr_assert_eq(machnet_channel_events(channel, &event, 1), MACHNET_EAGAIN, "nothing is told of it");
+    cr_assert_eq(machnet_channel_events(channel, &event, 1, 0), MACHNET_EAGAIN, "nothing is told of it");
     cr_assert_eq(stat_value("flows_now"), 0);
 }
 
@@ -438,7 +441,7 @@ Test(channel, events__quota_and_burst)
     }
     for (uint32_t i = 0; i < 1000; i++)
         fake_engine_close_flow(&engine, ACCEPTED(1, i), MACHNET_ECLOSED);
-    for (int32_t count; (count = machnet_channel_events(channel, events + told, 7)) > 0; told += (uint32_t)count)
+    for (int32_t count; (count = machnet_channel_events(channel, events + told, 7, 0)) > 0; told += (uint32_t)count)
         continue;
     cr_assert_eq(told, 2000);
 }
@@ -486,6 +489,62 @@ Test(channel, wait__signals)
         cr_assert_eq(machnet_channel_wait(channel, 7, -1), 0);
 }
 
+Test(channel, wait__tells_an_end_once)
+{
+    uint64_t flow = accept_one(1, 0), other = accept_one(1, 1);
+    machnet_message message;
+
+    fake_engine_close_flow(&engine, flow, MACHNET_ERESET);
+    cr_assert_eq(machnet_channel_wait(channel, MACHNET_WAIT_RECEIVE, -1), MACHNET_WAIT_RECEIVE);
+    cr_assert_eq(machnet_recv_copy(channel, flow, NULL, 0, &message, 0), MACHNET_ERESET);
+    cr_assert_eq(machnet_channel_wait(channel, MACHNET_WAIT_RECEIVE, 5 * MS), MACHNET_ETIMEDOUT);
+    cr_assert_eq(machnet_channel_wait(channel, MACHNET_WAIT_SEND, 0), MACHNET_ETIMEDOUT);
+    cr_assert_eq(machnet_recv_copy(channel, other, NULL, 0, &message, 0), MACHNET_EAGAIN);
+}
+
+Test(channel, wait__tells_an_end_that_a_receive_call_took)
+{
+    uint64_t flow = accept_one(1, 0), other = accept_one(1, 1);
+    machnet_message message;
+
+    cr_assert_eq(machnet_recv_copy(channel, flow, NULL, 0, &message, 0), MACHNET_EAGAIN);
+    fake_engine_close_flow(&engine, flow, MACHNET_ECLOSED);
+    cr_assert_eq(machnet_recv_copy(channel, other, NULL, 0, &message, 0), MACHNET_EAGAIN);
+    cr_assert_eq(machnet_channel_wait(channel, MACHNET_WAIT_EVENT, 0), MACHNET_WAIT_EVENT);
+    cr_assert_eq(machnet_channel_wait(channel, MACHNET_WAIT_RECEIVE, -1), MACHNET_WAIT_RECEIVE);
+    cr_assert_eq(machnet_recv_copy(channel, flow, NULL, 0, &message, 0), MACHNET_ECLOSED);
+    cr_assert_eq(machnet_channel_wait(channel, MACHNET_WAIT_RECEIVE, 0), MACHNET_ETIMEDOUT);
+}
+
+static void *close_soon(void *flow)
+{
+    usleep(20000);
+    fake_engine_close_flow(&engine, *(uint64_t *)flow, MACHNET_EPEERDEAD);
+    return NULL;
+}
+
+Test(channel, wait__an_end_wakes_a_sleeper)
+{
+    uint64_t flow = accept_one(1, 0);
+    machnet_message message;
+    pthread_t thread;
+
+    cr_assert_eq(pthread_create(&thread, NULL, close_soon, &flow), 0);
+    cr_assert_eq(machnet_channel_wait(channel, MACHNET_WAIT_RECEIVE, -1), MACHNET_WAIT_RECEIVE);
+    cr_assert_eq(machnet_recv_copy(channel, flow, NULL, 0, &message, 0), MACHNET_EPEERDEAD);
+    pthread_join(thread, NULL);
+}
+
+Test(channel, wait__our_own_close_is_no_end_to_wait_for)
+{
+    uint64_t flow = accept_one(1, 0);
+
+    cr_assert_eq(machnet_flow_close(channel, flow, 0), MACHNET_OK);
+    fake_engine_close_flow(&engine, flow, MACHNET_OK);
+    cr_assert_eq(machnet_channel_wait(channel, MACHNET_WAIT_RECEIVE, 0), MACHNET_ETIMEDOUT);
+    cr_assert_eq(machnet_channel_wait(channel, 7, 0), MACHNET_WAIT_EVENT);
+}
+
 Test(channel, fd__readable_while_something_is_there)
 {
     uint64_t flow = accept_one(1, 0);
@@ -497,31 +556,31 @@ Test(channel, fd__readable_while_something_is_there)
     cr_assert_geq(fd, 0);
     cr_assert_eq(machnet_channel_fd(channel), fd);
     cr_assert_eq(readable(fd), 1, "before the first look");
-    cr_assert_eq(machnet_recv_copy(channel, 0, buffer, 8, &message), MACHNET_EAGAIN);
-    cr_assert_eq(machnet_channel_events(channel, &event, 1), MACHNET_EAGAIN);
+    cr_assert_eq(machnet_recv_copy(channel, 0, buffer, 8, &message, 0), MACHNET_EAGAIN);
+    cr_assert_eq(machnet_channel_events(channel, &event, 1, 0), MACHNET_EAGAIN);
     cr_assert_eq(readable(fd), 0);
     fake_engine_message(&engine, flow, 1, 0, 8, 0);
     fake_engine_message(&engine, flow, 2, 0, 8, 0);
     cr_assert_eq(readable(fd), 1);
-    cr_assert_eq(machnet_recv_copy(channel, 0, buffer, 8, &message), MACHNET_OK);
+    cr_assert_eq(machnet_recv_copy(channel, 0, buffer, 8, &message, 0), MACHNET_OK);
     cr_assert_eq(readable(fd), 1, "one message is left");
-    cr_assert_eq(machnet_channel_events(channel, &event, 1), MACHNET_EAGAIN);
+    cr_assert_eq(machnet_channel_events(channel, &event, 1, 0), MACHNET_EAGAIN);
     cr_assert_eq(readable(fd), 1, "in a private queue");
-    cr_assert_eq(machnet_recv_copy(channel, 0, buffer, 8, &message), MACHNET_OK);
-    cr_assert_eq(machnet_recv_copy(channel, 0, buffer, 8, &message), MACHNET_EAGAIN);
+    cr_assert_eq(machnet_recv_copy(channel, 0, buffer, 8, &message, 0), MACHNET_OK);
+    cr_assert_eq(machnet_recv_copy(channel, 0, buffer, 8, &message, 0), MACHNET_EAGAIN);
     cr_assert_eq(readable(fd), 0);
     fake_engine_close_flow(&engine, flow, MACHNET_ECLOSED);
     cr_assert_eq(readable(fd), 1);
-    cr_assert_eq(machnet_recv_copy(channel, 0, buffer, 8, &message), MACHNET_EAGAIN);
+    cr_assert_eq(machnet_recv_copy(channel, 0, buffer, 8, &message, 0), MACHNET_EAGAIN);
     cr_assert_eq(readable(fd), 1, "the event is left");
-    cr_assert_eq(machnet_channel_events(channel, &event, 1), 1);
-    cr_assert_eq(machnet_channel_events(channel, &event, 1), MACHNET_EAGAIN);
+    cr_assert_eq(machnet_channel_events(channel, &event, 1, 0), 1);
+    cr_assert_eq(machnet_channel_events(channel, &event, 1, 0), MACHNET_EAGAIN);
     cr_assert_eq(readable(fd), 0);
     machnet_channel_wake(channel);
     cr_assert_eq(readable(fd), 1);
-    cr_assert_eq(machnet_recv_copy(channel, 0, buffer, 8, &message), MACHNET_EAGAIN);
+    cr_assert_eq(machnet_recv_copy(channel, 0, buffer, 8, &message, 0), MACHNET_EAGAIN);
     cr_assert_eq(readable(fd), 1, "a wake stays till events has answered");
-    cr_assert_eq(machnet_channel_events(channel, &event, 1), MACHNET_EAGAIN);
+    cr_assert_eq(machnet_channel_events(channel, &event, 1, 0), MACHNET_EAGAIN);
     cr_assert_eq(readable(fd), 0);
     machnet_channel_shutdown(channel);
     cr_assert_eq(readable(fd), 1, "gone");
@@ -537,19 +596,19 @@ Test(channel, fd__send_space)
     machnet_event event;
     int fd = machnet_channel_fd(channel);
 
-    cr_assert_eq(machnet_recv_copy(channel, 0, data, 8, &message), MACHNET_EAGAIN);
-    cr_assert_eq(machnet_channel_events(channel, &event, 1), MACHNET_EAGAIN);
+    cr_assert_eq(machnet_recv_copy(channel, 0, data, 8, &message, 0), MACHNET_EAGAIN);
+    cr_assert_eq(machnet_channel_events(channel, &event, 1, 0), MACHNET_EAGAIN);
     cr_assert_eq(machnet_send_copy(channel, flow, data, sizeof data, 0, 0), MACHNET_OK);
     cr_assert_eq(machnet_send_copy(channel, flow, data, 1, 0, 0), MACHNET_EAGAIN);
     cr_assert_eq(readable(fd), 0);
     cr_assert(fake_engine_take(&engine, &sent));
     fake_engine_complete(&engine, sent.cookie);
     cr_assert_eq(readable(fd), 1, "the engine was asked to signal completions");
-    cr_assert_eq(machnet_recv_copy(channel, 0, data, 8, &message), MACHNET_EAGAIN);
+    cr_assert_eq(machnet_recv_copy(channel, 0, data, 8, &message, 0), MACHNET_EAGAIN);
     cr_assert_eq(readable(fd), 1);
-    cr_assert_eq(machnet_channel_events(channel, &event, 1), 1);
+    cr_assert_eq(machnet_channel_events(channel, &event, 1, 0), 1);
     cr_assert_eq(event.type, MACHNET_EVENT_SEND_SPACE);
-    cr_assert_eq(machnet_channel_events(channel, &event, 1), MACHNET_EAGAIN);
+    cr_assert_eq(machnet_channel_events(channel, &event, 1, 0), MACHNET_EAGAIN);
     cr_assert_eq(readable(fd), 0);
 }
 
@@ -566,12 +625,12 @@ Test(channel, shutdown__everything_answers)
     cr_assert_eq(machnet_channel_shutdown(channel), MACHNET_OK);
     cr_assert_eq(machnet_channel_shutdown(channel), MACHNET_OK);
     cr_assert_eq(recv(engine.control, &byte, 1, 0), 0, "the engine sees the end");
-    cr_assert_eq(machnet_recv_copy(channel, 0, &byte, 1, &message), MACHNET_ESHUTDOWN);
+    cr_assert_eq(machnet_recv_copy(channel, 0, &byte, 1, &message, 0), MACHNET_ESHUTDOWN);
     cr_assert_eq(machnet_send_copy(channel, flow, &byte, 1, 0, 0), MACHNET_ESHUTDOWN);
-    cr_assert_eq(machnet_channel_events(channel, &event, 1), MACHNET_ESHUTDOWN);
+    cr_assert_eq(machnet_channel_events(channel, &event, 1, 0), MACHNET_ESHUTDOWN);
     cr_assert_eq(machnet_channel_wait(channel, 7, -1), MACHNET_ESHUTDOWN);
     cr_assert_eq(machnet_flow_close(channel, flow, 0), MACHNET_ESHUTDOWN);
-    cr_assert_eq(machnet_listener_close(channel, 1), MACHNET_ESHUTDOWN);
+    cr_assert_eq(machnet_listener_close(channel, 1, 0, NULL), MACHNET_ESHUTDOWN);
     cr_assert_eq(machnet_channel_fd(channel), MACHNET_ESHUTDOWN);
 }
 
@@ -587,11 +646,11 @@ Test(channel, engine_gone__after_the_last_message_and_event)
     close(engine.control);
     engine.control = -1;
     cr_assert_eq(machnet_channel_wait(channel, MACHNET_WAIT_RECEIVE, -1), MACHNET_WAIT_RECEIVE);
-    cr_assert_eq(machnet_recv_copy(channel, 0, buffer, 8, &message), MACHNET_OK);
+    cr_assert_eq(machnet_recv_copy(channel, 0, buffer, 8, &message, 0), MACHNET_OK);
     cr_assert_eq(machnet_channel_wait(channel, MACHNET_WAIT_RECEIVE, -1), MACHNET_EENGINEGONE);
-    cr_assert_eq(machnet_recv_copy(channel, 0, buffer, 8, &message), MACHNET_EENGINEGONE);
-    cr_assert_eq(machnet_channel_events(channel, &event, 1), 1);
-    cr_assert_eq(machnet_channel_events(channel, &event, 1), MACHNET_EENGINEGONE);
+    cr_assert_eq(machnet_recv_copy(channel, 0, buffer, 8, &message, 0), MACHNET_EENGINEGONE);
+    cr_assert_eq(machnet_channel_events(channel, &event, 1, 0), 1);
+    cr_assert_eq(machnet_channel_events(channel, &event, 1, 0), MACHNET_EENGINEGONE);
     cr_assert_eq(machnet_send_copy(channel, flow, buffer, 8, 0, 0), MACHNET_EENGINEGONE);
 }
 
@@ -603,14 +662,14 @@ Test(channel, engine_gone__seen_by_who_polls)
     close(engine.control);
     engine.control = -1;
     for (int i = 0; i < 5000 && status == MACHNET_EAGAIN; i++)
-        status = machnet_recv_copy(channel, 0, NULL, 0, &message);
+        status = machnet_recv_copy(channel, 0, NULL, 0, &message, 0);
     cr_assert_eq(status, MACHNET_EENGINEGONE);
 }
 
 Test(channel, engine_gone__header_says_so)
 {
     atomic_store(&engine.header->closed, (uint32_t)-MACHNET_EPROTOCOL);
-    cr_assert_eq(machnet_channel_events(channel, &(machnet_event){0}, 1), MACHNET_EPROTOCOL);
+    cr_assert_eq(machnet_channel_events(channel, &(machnet_event){0}, 1, 0), MACHNET_EPROTOCOL);
     cr_assert_eq(machnet_channel_wait(channel, 7, -1), MACHNET_EPROTOCOL);
 }
 
@@ -628,9 +687,9 @@ Test(channel, fork__the_child_is_told_and_keeps_nothing_open)
         machnet_address address = {.ip = {1}, .port = 1};
         machnet_view view;
         int bad = machnet_send_copy(channel, flow, "x", 1, 0, 0) != MACHNET_EFORKED;
-        bad |= machnet_recv_borrow(channel, flow, &view) != MACHNET_EFORKED;
+        bad |= machnet_recv_borrow(channel, flow, &view, 0) != MACHNET_EFORKED;
         bad |= machnet_channel_wait(channel, 7, -1) != MACHNET_EFORKED;
-        bad |= machnet_channel_events(channel, &(machnet_event){0}, 1) != MACHNET_EFORKED;
+        bad |= machnet_channel_events(channel, &(machnet_event){0}, 1, 0) != MACHNET_EFORKED;
         bad |= machnet_channel_wake(channel) != MACHNET_EFORKED;
         bad |= machnet_channel_fd(channel) != MACHNET_EFORKED;
         bad |= machnet_channel_shutdown(channel) != MACHNET_EFORKED;

@@ -36,9 +36,9 @@ static int32_t receive(void)
     char buffer[64];
     int32_t status;
 
-    while ((status = machnet_channel_events(channel, events, 8)) > 0)
+    while ((status = machnet_channel_events(channel, events, 8, 0)) > 0)
         continue;
-    while ((status = machnet_recv_copy(channel, MACHNET_ANY_FLOW, buffer, sizeof buffer, &message)) == MACHNET_OK)
+    while ((status = machnet_recv_copy(channel, MACHNET_ANY_FLOW, buffer, sizeof buffer, &message, 0)) == MACHNET_OK)
         continue;
     return status;
 }
@@ -46,7 +46,7 @@ static int32_t receive(void)
 Test(hostile, deliveries)
 {
     const struct mn_delivery good = {.op = MN_OP_MESSAGE, .region = 2, .length = 8, .flow = FLOW, .offset = 64};
-    struct mn_delivery bad[32];
+    struct mn_delivery bad[48];
     size_t count = 0;
 #define BAD(member, value)           \
     do {                             \
@@ -78,6 +78,11 @@ Test(hostile, deliveries)
 #undef BAD
     bad[count++] = (struct mn_delivery){.op = MN_OP_CLOSED, .flow = FLOW, .status = 1};
     bad[count++] = (struct mn_delivery){.op = MN_OP_CLOSED, .flow = FLOW, .status = INT32_MIN};
+    bad[count++] = (struct mn_delivery){.op = MN_OP_CLOSED, .flow = FLOW, .status = -256};
+    /* What would be taken for the news of a call, or of the channel. */
+    bad[count++] = (struct mn_delivery){.op = MN_OP_CLOSED, .flow = FLOW, .status = MACHNET_EAGAIN};
+    bad[count++] = (struct mn_delivery){.op = MN_OP_CLOSED, .flow = FLOW, .status = MACHNET_EPROTOCOL};
+    bad[count++] = (struct mn_delivery){.op = MN_OP_CLOSED, .flow = FLOW, .status = MACHNET_ELOWMEMORY};
     bad[count++] = (struct mn_delivery){.op = MN_OP_CLOSED, .flow = FLOW + 1, .status = 0};
     bad[count++] = (struct mn_delivery){.op = MN_OP_STALLED, .flow = FLOW + 1};
     bad[count++] = (struct mn_delivery){.op = MN_OP_ESTABLISHED, .flow = FLOW};
@@ -122,7 +127,7 @@ Test(hostile, more_lent_than_can_be, .init = attach, .fini = detach)
     cr_assert_eq(receive(), MACHNET_EAGAIN);
     while (status == MACHNET_OK && lent <= MN_RELEASES) {
         fake_engine_message(&engine, FLOW, 1, 0, 8, 0);
-        status = machnet_recv_borrow(channel, FLOW, &view);
+        status = machnet_recv_borrow(channel, FLOW, &view, 0);
         lent += status == MACHNET_OK;
     }
     cr_assert_eq(status, MACHNET_EPROTOCOL, "%s after %u", machnet_status_name(status), lent);

@@ -23,6 +23,8 @@ Test(options, defaults)
 {
     cr_assert_eq(mn_options_or_default(NULL)->send_bytes, UINT64_C(64) << 20);
     cr_assert_eq(mn_options_or_default(NULL)->open_timeout_ns, UINT64_C(3000000000));
+    cr_assert_eq(mn_options_or_default(NULL)->poll, MACHNET_POLL_ADAPTIVE);
+    cr_assert_eq(mn_options_or_default(NULL)->spin_ns, 50000);
     cr_assert_eq(memcmp(mn_options_or_default(NULL), options, sizeof *options), 0);
     cr_assert_eq(mn_options_or_default(options), options);
 }
@@ -44,7 +46,9 @@ Test(options, set_u64__ranges)
         {MACHNET_OPTION_OPEN_TIMEOUT_NS, 1000000, MACHNET_OK},
         {MACHNET_OPTION_NAME, 1, MACHNET_EINVAL},
         {0, 1, MACHNET_ENOTSUP},
-        {7, 1, MACHNET_ENOTSUP},
+        {MACHNET_OPTION_POLL, MACHNET_POLL_SLEEP, MACHNET_OK},
+        {MACHNET_OPTION_POLL, MACHNET_POLL_SLEEP + 1, MACHNET_EINVAL},
+        {8, 1, MACHNET_ENOTSUP},
         {UINT32_MAX, 1, MACHNET_ENOTSUP},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)

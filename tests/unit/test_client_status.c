@@ -8,7 +8,7 @@
 
 Test(status_name, every_status)
 {
-    for (int32_t status = 0; status >= MACHNET_ESYSTEM; status--) {
+    for (int32_t status = 0; status >= MACHNET_EPEERMSGSIZE; status--) {
         cr_assert(strncmp(machnet_status_name(status), "MACHNET_", 8) == 0);
         cr_assert_str_neq(machnet_status_name(status), "MACHNET_EUNKNOWN");
         cr_assert_str_neq(machnet_status_text(status), "Unknown status");
@@ -46,12 +46,15 @@ Test(status_name, matches_the_numbers)
     CHECK(MACHNET_EPEERDEAD);
     CHECK(MACHNET_EPEERRESTARTED);
     CHECK(MACHNET_ESYSTEM);
+    CHECK(MACHNET_EPEERPROTOCOL);
+    CHECK(MACHNET_ELOWMEMORY);
+    CHECK(MACHNET_EPEERMSGSIZE);
 #undef CHECK
 }
 
 Test(status_name, unknown)
 {
-    static const int32_t unknown[] = {1, INT32_MAX, INT32_MIN, MACHNET_ESYSTEM - 1, -1000};
+    static const int32_t unknown[] = {1, INT32_MAX, INT32_MIN, MACHNET_EPEERMSGSIZE - 1, -1000};
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
         cr_assert_str_eq(machnet_status_name(unknown[i]), "MACHNET_EUNKNOWN");
         cr_assert_str_eq(machnet_status_text(unknown[i]), "Unknown status");

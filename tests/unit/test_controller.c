@@ -30,7 +30,12 @@
 #include "controller.h"
 #include "machnet/machnet.h"
 #include "nic/nic.h"
+#include "support/lingering.h"
 #include "wire/wire.h"
+
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83 /* Linux 6.16 */
+#endif
 
 enum { PORT = 33200 };
 
@@ -50,7 +55,10 @@ static struct quota_config quota;
 static struct path_table paths;
 static struct control_socket control;
 static struct nic *nic;
-static struct worker *worker;
+enum { WORKERS = 2 };
+static struct worker *workers[WORKERS];
+static struct directory *directory;
+static struct handover *handover;
 static struct controller *controller;
 static pthread_t thread;
 static int outcome;
@@ -71,23 +79,17 @@ static const char *own_address(void)
     return text;
 }
 
-static void start_engine(void)
+static struct worker *start_worker(uint32_t index)
 {
-    char error[CONTROL_SOCKET_ERROR_BYTES], path[64];
-    log_set_level(LOG_LEVEL_ERROR);
-    (void)signal(SIGPIPE, SIG_IGN);
-    paths = (struct path_table){.address_count = 1, .udp_port = PORT};
-    cr_assert(address_parse_ip(own_address(), &paths.addresses[0]));
-    snprintf(path, sizeof path, "/tmp/machnet-test-controller-%d", (int)getpid());
-    cr_assert_eq(control_socket_open(&control, path, 0600, "", false, error), 0, "%s", error);
-    nic = nic_udp_open(paths.addresses, 1, PORT, 1, error);
-    cr_assert_not_null(nic, "%s", error);
     const struct worker_config config = {
-        .nic = nic->queues[0],
+        .nic = nic->queues[index],
         .paths = &paths,
+        .handover = handover,
+        .directory = directory,
         .spin_ns = 50000,
         .transport = {.epoch = 1,
-                      .seed = 2,
+                      .seed = 2 + index,
+                      .worker = (uint8_t)index,
                       .max_flows = 1000,
                       .max_half_open = 16,
                       .max_udp_payload = WIRE_PACKET_MAX,
@@ -95,11 +97,50 @@ static void start_engine(void)
                       .probe_ns = UINT64_C(2500000000),
                       .window_packets = 256},
     };
-    worker = worker_start(&config);
-    cr_assert_not_null(worker);
+    return worker_start(&config);
+}
+
+static void start_workers(void)
+{
+    for (uint32_t i = 0; i < WORKERS; i++) {
+        workers[i] = start_worker(i);
+        cr_assert_not_null(workers[i]);
+    }
+}
+
+static void stop_workers(void)
+{
+    for (uint32_t i = 0; i < WORKERS; i++)
+        worker_stop(workers[i]);
+}
+
+static void free_engine(void)
+{
+    controller_free(controller);
+    handover_free(handover);
+    directory_free(directory);
+    control_socket_close(&control);
+    nic->ops->close(nic);
+}
+
+static void start_engine(void)
+{
+    char error[CONTROL_SOCKET_ERROR_BYTES], path[64];
+    log_set_level(LOG_LEVEL_ERROR);
+    (void)signal(SIGPIPE, SIG_IGN);
+    paths = (struct path_table){.address_count = 1, .udp_port = PORT};
+    cr_assert(address_parse_ip(own_address(), &paths.addresses[0]));
+    snprintf(path, sizeof path, "controller-%d.sock", (int)getpid()); /* ctest runs us in the build directory: nothing is left in /tmp */
+    cr_assert_eq(control_socket_open(&control, path, 0600, "", false, error), 0, "%s", error);
+    nic = nic_udp_open(paths.addresses, 1, PORT, WORKERS, error);
+    cr_assert_not_null(nic, "%s", error);
+    directory = directory_new(&paths);
+    handover = handover_new(WORKERS, 0);
+    start_workers();
     controller = controller_new(&(struct controller_config){.paths = &paths,
-                                                            .workers = {worker},
-                                                            .worker_count = 1,
+                                                            .workers = {workers[0], workers[1]},
+                                                            .worker_count = WORKERS,
+                                                            .directory = directory,
                                                             .socket = control.fd,
                                                             .quota = quota,
                                                             .epoch = 1,
@@ -112,10 +153,8 @@ static void stop_engine(void)
 {
     kill(getpid(), SIGTERM);
     pthread_join(thread, NULL);
-    worker_stop(worker);
-    controller_free(controller);
-    control_socket_close(&control);
-    nic->ops->close(nic);
+    stop_workers();
+    free_engine();
     cr_assert_eq(outcome, 0);
 }
 
@@ -170,10 +209,12 @@ static void hear_end(int fd)
 static int greet(void)
 {
     union message message;
-    struct mn_control_hello hello = {.version_min = 1, .version_max = 9, .layout_min = 1, .layout_max = 1};
+    struct mn_control_hello hello = {.version_min = 1, .version_max = 9, .layout_min = 1, .layout_max = 99};
     int fd = connect_client();
     say(fd, &hello, MN_CONTROL_HELLO);
     hear(fd, &message, MN_CONTROL_HELLO_REPLY, MACHNET_OK, NULL, 0);
+    cr_assert(message.hello.version_min == MN_CONTROL_VERSION && message.hello.version_max == MN_CONTROL_VERSION);
+    cr_assert(message.hello.layout_min == MN_LAYOUT_VERSION && message.hello.layout_max == MN_LAYOUT_VERSION);
     cr_assert_eq(message.header.request, 77);
     return fd;
 }
@@ -223,20 +264,33 @@ static void leave(struct application *application)
         mn_region_unmap(application->base[i], application->bytes[i]);
 }
 
-static json_t *status(void)
+/* The text of a status; returns its length. */
+static size_t hear_status(int fd, char *text, size_t capacity)
 {
     union message message;
+    size_t done = 0;
+    hear(fd, &message, MN_CONTROL_STATUS_REPLY, MACHNET_OK, NULL, 0);
+    const size_t length = message.plain.value;
+    cr_assert_leq(length, capacity);
+    while (done < length) {
+        hear(fd, &message, MN_CONTROL_STATUS_TEXT, MACHNET_OK, NULL, 0);
+        size_t piece = message.header.length - sizeof message.header;
+        cr_assert_leq(piece, length - done);
+        memcpy(text + done, message.bytes + sizeof message.header, piece);
+        done += piece;
+    }
+    return length;
+}
+
+static json_t *status(void)
+{
     struct mn_control_plain question = {.value = 0};
     static char text[1 << 20];
-    int fd = greet(), memfd;
+    int fd = greet();
     say(fd, &question, MN_CONTROL_STATUS);
-    hear(fd, &message, MN_CONTROL_STATUS_REPLY, MACHNET_OK, &memfd, 1);
-    ssize_t length = pread(memfd, text, sizeof text, 0);
-    cr_assert_eq(length, (ssize_t)message.plain.value);
-    cr_assert_eq(fcntl(memfd, F_GET_SEALS), F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
-    close(memfd);
+    size_t length = hear_status(fd, text, sizeof text);
     close(fd);
-    json_t *json = json_loadb(text, (size_t)length, 0, NULL);
+    json_t *json = json_loadb(text, length, 0, NULL);
     cr_assert_not_null(json);
     return json;
 }
@@ -257,12 +311,31 @@ static json_int_t status_number(const char *outer, const char *name)
 Test(controller, hello__of_another_version_is_refused_in_words)
 {
     union message message;
-    struct mn_control_hello hello = {.version_min = 2, .version_max = 3, .layout_min = 1, .layout_max = 1};
+    struct mn_control_hello hello = {.version_min = 30, .version_max = 40, .layout_min = 1, .layout_max = 99};
     int fd = connect_client();
     say(fd, &hello, MN_CONTROL_HELLO);
     hear(fd, &message, MN_CONTROL_HELLO_REPLY, MACHNET_EVERSION, NULL, 0);
-    cr_assert(strstr(message.hello.message, "2 to 3"), "%s", message.hello.message);
+    cr_assert(strstr(message.hello.message, "30 to 40"), "%s", message.hello.message);
+    cr_assert_eq(message.hello.version_max, 0);
     hear_end(fd);
+    close(fd);
+}
+
+/* What a later library may send to this engine, once they agree on a version. */
+Test(controller, message__longer_or_unknown_may_be_ignored)
+{
+    union message message = {.bytes = {0}};
+    uint32_t fd_count;
+    int fd = greet();
+    mn_control_prepare(&message.header, MN_CONTROL_STATUS, 5, MACHNET_OK);
+    message.header.type = MN_CONTROL_IGNORABLE | MN_CONTROL_STATUS;
+    cr_assert_eq(mn_control_send(fd, &message.header, NULL, 0), 0);
+    mn_control_prepare(&message.header, MN_CONTROL_STATUS, 6, MACHNET_OK);
+    message.header.length = sizeof message;
+    cr_assert_eq(mn_control_send(fd, &message.header, NULL, 0), 0);
+    cr_assert_gt(mn_control_receive(fd, message.bytes, NULL, 0, &fd_count, 0), 0);
+    cr_assert_eq(message.header.type, MN_CONTROL_STATUS_REPLY);
+    cr_assert_eq(message.header.request, 6);
     close(fd);
 }
 
@@ -328,22 +401,119 @@ static int open_descriptors(void)
     return count;
 }
 
-Test(controller, message__with_descriptors_leaks_none)
+/* CLOSING, unless the end came with it: the engine closes without having read all. */
+static void hear_last_words(int fd)
 {
     union message message;
+    while (recv(fd, &message, sizeof message, 0) > 0)
+        cr_assert_eq(message.header.type, MN_CONTROL_CLOSING);
+}
+
+static int send_descriptors(int fd, const int *fds, uint32_t count)
+{
+    struct mn_control_hello hello = {.version_min = 1};
+    mn_control_prepare(&hello.header, MN_CONTROL_HELLO, 1, 0);
+    return mn_control_send(fd, &hello.header, fds, count);
+}
+
+static void wait_for_descriptors(int wanted, uint64_t most_ns)
+{
+    uint64_t start = clock_now_ns();
+    while (open_descriptors() != wanted)
+        cr_assert_lt(clock_now_ns() - start, most_ns, "%d are open, not %d", open_descriptors(), wanted);
+}
+
+Test(controller, message__descriptors_are_not_let_in)
+{
+    const int none = 0, fds[5] = {0, 0, 0, 0, 0};
+    if (setsockopt(control.fd, SOL_SOCKET, SO_PASSRIGHTS, &none, sizeof none) < 0)
+        cr_skip("this kernel has no SO_PASSRIGHTS");
+    int fd = connect_client();
+    cr_assert_eq(send_descriptors(fd, fds, 5), -EPERM);
+    close(fd);
+    fd = greet();
+    cr_assert_eq(send_descriptors(fd, fds, 1), -EPERM);
+    close(fd);
+}
+
+/* As on a kernel that cannot refuse them. */
+static void let_descriptors_in(void)
+{
+    const int yes = 1;
+    (void)setsockopt(control.fd, SOL_SOCKET, SO_PASSRIGHTS, &yes, sizeof yes);
+}
+
+Test(controller, message__with_descriptors_leaks_none)
+{
+    let_descriptors_in();
     int before = open_descriptors(), fds[5] = {0, 0, 0, 0, 0};
     for (int i = 0; i < 10; i++) {
         int fd = connect_client();
-        struct mn_control_hello hello = {.version_min = 1};
-        mn_control_prepare(&hello.header, MN_CONTROL_HELLO, 1, 0);
-        cr_assert_eq(mn_control_send(fd, &hello.header, fds, 5), 0);
-        hear(fd, &message, MN_CONTROL_CLOSING, MACHNET_EPROTOCOL, NULL, 0);
-        hear_end(fd);
+        cr_assert_eq(send_descriptors(fd, fds, 5), 0);
+        hear_last_words(fd);
         close(fd);
     }
-    uint64_t start = clock_now_ns();
-    while (open_descriptors() != before)
-        cr_assert_lt(clock_now_ns() - start, CLOCK_SECOND_NS, "%d are open, not %d", open_descriptors(), before);
+    wait_for_descriptors(before, CLOCK_SECOND_NS);
+}
+
+/* The last reference to it is the engine's, unless that is faster than a close. */
+static void send_lingering(int fd, int seconds)
+{
+    int lingering, peer = -1;
+    cr_assert(lingering_open(seconds, &lingering, &peer));
+    (void)send_descriptors(fd, &lingering, 1);
+    close(lingering);
+}
+
+/* Connections with them in their queues: alone, behind other messages, refused by the engine, closed or left open. */
+static void attack_with_lingering(int attack, int seconds)
+{
+    int fd = attack == 0 ? connect_client() : greet();
+    if (attack == 1)
+        (void)send(fd, "", 0, MSG_NOSIGNAL);
+    if (attack == 2)
+        (void)send(fd, "malformed", 9, MSG_NOSIGNAL);
+    for (int i = 0; attack == 3 && i < 200; i++)
+        (void)connect_client();
+    if (attack == 3)
+        fd = connect_client();
+    send_lingering(fd, seconds);
+    if (attack == 4)
+        pause();
+}
+
+/* What takes long to close stops nobody: the engine goes on answering, and is rid of it in the end. */
+Test(controller, message__with_descriptors_that_linger_stops_nobody)
+{
+    enum { ATTACKS = 5, SECONDS = 20 };
+    pid_t attackers[ATTACKS];
+    restart_engine(1, 0);
+    let_descriptors_in();
+    int before = open_descriptors();
+    for (int attack = 0; attack < ATTACKS; attack++) {
+        attackers[attack] = fork();
+        if (attackers[attack] == 0) {
+            setpgid(0, 0);
+            attack_with_lingering(attack, SECONDS);
+            /* Its peer lives on, and does not read. */
+            if (fork() == 0)
+                sleep(ATTACKS * SECONDS);
+            _exit(0);
+        }
+        for (uint64_t start = clock_now_ns(), asked = start; asked - start < CLOCK_SECOND_NS / 4;) {
+            (void)status_number("counters", "connections");
+            uint64_t answered = clock_now_ns();
+            cr_assert_lt(answered - asked, CLOCK_SECOND_NS * SECONDS / 4, "attack %d: status took %lu ns", attack,
+                         (unsigned long)(answered - asked));
+            asked = answered;
+        }
+    }
+    cr_assert_gt(open_descriptors(), before, "something lingers: else this tests nothing");
+    for (int attack = 0; attack < ATTACKS; attack++) {
+        kill(-attackers[attack], SIGKILL); /* with the peers ends the lingering */
+        waitpid(attackers[attack], NULL, 0);
+    }
+    wait_for_descriptors(before, 5 * CLOCK_SECOND_NS);
 }
 
 /* ---- Attach ---- */
@@ -364,16 +534,64 @@ Test(controller, attach__in_two_steps)
     leave(&application);
 }
 
-Test(controller, attach__memory_cannot_be_changed_any_more)
+/* The descriptors and sizes of an offer. */
+static int ask_offer(int fds[5], uint64_t bytes[3])
 {
     union message message;
     struct mn_control_attach question = {.name = "x"};
-    struct mn_control_plain mapped = {.value = 0};
-    int fd = greet(), fds[5];
+    int fd = greet();
     say(fd, &question, MN_CONTROL_ATTACH);
     hear(fd, &message, MN_CONTROL_ATTACH_OFFER, MACHNET_OK, fds, 5);
-    /* Holes punched before the seals are filled by the engine. */
-    cr_assert_eq(fallocate(fds[1], FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 65536), 0);
+    static const uint8_t kinds[MN_CONTROL_FDS_MAX] = {MN_DESCRIPTOR_REGION, MN_DESCRIPTOR_REGION, MN_DESCRIPTOR_REGION,
+                                                      MN_DESCRIPTOR_WAKEUP, MN_DESCRIPTOR_EVENT};
+    cr_assert_eq(message.offer.descriptor_count, 5);
+    cr_assert_eq(memcmp(message.offer.descriptors, kinds, sizeof kinds), 0);
+    memcpy(bytes, message.offer.region_bytes, sizeof message.offer.region_bytes);
+    return fd;
+}
+
+static uint64_t bytes_in_memory(int memfd)
+{
+    struct stat status;
+    cr_assert_eq(fstat(memfd, &status), 0);
+    return (uint64_t)status.st_blocks * 512;
+}
+
+/* Pages count where they were first touched: who keeps them must be who pays for them, so the engine takes none, whatever the client says. */
+Test(controller, attach__memory_is_the_clients)
+{
+    for (int round = 0; round < 2; round++) {
+        union message message;
+        struct mn_control_plain mapped = {.value = 0};
+        uint64_t bytes[3];
+        int fds[5], fd = ask_offer(fds, bytes);
+        for (int i = 0; i < 3; i++) {
+            cr_assert_eq(bytes_in_memory(fds[i]), 0);
+            if (round == 1)
+                cr_assert_eq(fcntl(fds[i], F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL), 0);
+        }
+        say(fd, &mapped, MN_CONTROL_ATTACH_MAPPED);
+        hear(fd, &message, MN_CONTROL_ATTACHED, MACHNET_EPROTOCOL, NULL, 0);
+        cr_assert_gt(strlen(message.offer.message), 10);
+        hear_end(fd);
+        for (int i = 0; i < 3; i++)
+            cr_assert_eq(bytes_in_memory(fds[i]), 0);
+        for (int i = 0; i < 5; i++)
+            close(fds[i]);
+        close(fd);
+    }
+}
+
+Test(controller, attach__memory_cannot_be_changed_any_more)
+{
+    union message message;
+    struct mn_control_plain mapped = {.value = 0};
+    uint64_t bytes[3];
+    int fds[5], fd = ask_offer(fds, bytes);
+    for (int i = 0; i < 3; i++) {
+        void *base;
+        cr_assert_eq(mn_region_map(fds[i], bytes[i], true, &base), 0);
+    }
     say(fd, &mapped, MN_CONTROL_ATTACH_MAPPED);
     hear(fd, &message, MN_CONTROL_ATTACHED, MACHNET_OK, NULL, 0);
     for (int i = 0; i < 3; i++) {
@@ -384,6 +602,30 @@ Test(controller, attach__memory_cannot_be_changed_any_more)
     for (int i = 0; i < 5; i++)
         close(fds[i]);
     close(fd);
+}
+
+static uint64_t receive_bytes_granted(uint64_t asked)
+{
+    union message message;
+    struct mn_control_attach question = {.receive_bytes_max = asked, .name = "x"};
+    int fd = greet(), fds[5];
+    say(fd, &question, MN_CONTROL_ATTACH);
+    hear(fd, &message, MN_CONTROL_ATTACH_OFFER, MACHNET_OK, fds, 5);
+    for (int i = 0; i < 5; i++)
+        close(fds[i]);
+    close(fd);
+    return message.offer.receive_bytes_max;
+}
+
+Test(controller, attach__the_receive_arena_may_hold_the_longest_message)
+{
+    cr_assert_eq(receive_bytes_granted(0), 64 << 20);
+    cr_assert_eq(receive_bytes_granted(1), 2 * MN_MESSAGE_MAX);
+    cr_assert_eq(receive_bytes_granted(MN_MESSAGE_MAX), 2 * MN_MESSAGE_MAX);
+    cr_assert_eq(receive_bytes_granted(32 << 20), 32 << 20);
+    restart_engine(0, 8 << 20);
+    cr_assert_lt(receive_bytes_granted(1), 7 << 20, "the quota is for all that the channel needs");
+    cr_assert_gt(receive_bytes_granted(1), 4 << 20);
 }
 
 Test(controller, attach__quota_is_told_with_number_and_flag)
@@ -506,10 +748,8 @@ Test(controller, shutdown__tells_applications_and_ends)
     leave(&application);
     pthread_join(thread, NULL);
     cr_assert_eq(outcome, 0);
-    worker_stop(worker);
-    controller_free(controller);
-    control_socket_close(&control);
-    nic->ops->close(nic);
+    stop_workers();
+    free_engine();
     start_engine();
 }
 
@@ -521,6 +761,12 @@ static void ask_region(struct application *application, uint64_t bytes)
     say(application->fd, &request, MN_CONTROL_REGION_REQUEST);
 }
 
+static void map_region(int fd, uint64_t bytes)
+{
+    void *base;
+    cr_assert_eq(mn_region_map(fd, bytes, true, &base), 0);
+}
+
 Test(controller, region__is_added_by_the_same_two_steps)
 {
     union message message;
@@ -530,6 +776,7 @@ Test(controller, region__is_added_by_the_same_two_steps)
     hear(application.fd, &message, MN_CONTROL_REGION_OFFER, MACHNET_OK, &fd, 1);
     struct mn_control_region mapped = message.region;
     cr_assert(mapped.region == 3 && mapped.kind == MN_REGION_SEND && mapped.bytes == 1 << 20);
+    map_region(fd, mapped.bytes);
     say(application.fd, &mapped, MN_CONTROL_REGION_MAPPED);
     hear(application.fd, &message, MN_CONTROL_REGION_READY, MACHNET_OK, NULL, 0);
     cr_assert_eq(message.header.request, 77);
@@ -612,14 +859,22 @@ Test(controller, listen__conflicts_and_addresses)
 
 Test(controller, listen__is_bounded_and_may_be_closed_at_any_moment)
 {
-    enum { MOST = 1024 };
+    enum { MOST = 700 };
     union message reply;
-    struct application a = attach();
-    for (int i = 0; i < MOST; i++)
+    stop_engine();
+    quota = (struct quota_config){.listeners = MOST};
+    start_engine();
+    struct application other = attach(), a = attach();
+    cr_assert_eq(try_listen(&other, NULL, 8999, &reply), MACHNET_OK);
+    for (int i = 0; i < MOST - 1; i++)
         cr_assert_eq(try_listen(&a, NULL, 0, &reply), MACHNET_OK);
     cr_assert_eq(try_listen(&a, NULL, 0, &reply), MACHNET_EQUOTA);
-    cr_assert(strstr(reply.listen.message, "1024"), "%s", reply.listen.message);
+    cr_assert(strstr(reply.listen.message, "700") && strstr(reply.listen.message, "--quota-listeners"), "%s",
+              reply.listen.message);
+    cr_assert_eq(try_listen(&other, NULL, 0, &reply), MACHNET_EQUOTA, "the user's, not the channel's");
+    cr_assert_eq(status_number("users", "listeners"), MOST);
     leave(&a);
+    leave(&other);
     for (int i = 0; i < 50; i++) { /* the answer is never waited for */
         struct application b = attach();
         struct mn_control_listen question = {.port = 9000};
@@ -633,25 +888,93 @@ Test(controller, listen__is_bounded_and_may_be_closed_at_any_moment)
 
 /* ---- Status ---- */
 
+/* Reads to the end; only if there was room for it does the engine say why. */
+static void hear_last(int fd, int32_t status)
+{
+    union message message;
+    uint64_t end = clock_now_ns() + 7 * CLOCK_SECOND_NS;
+    struct pollfd polled = {.fd = fd, .events = POLLRDHUP};
+    cr_assert_eq(poll(&polled, 1, 7000), 1);
+    while (recv(fd, &message, sizeof message, 0) > 0) {
+        cr_assert(message.header.type != MN_CONTROL_CLOSING || message.header.status == status);
+        cr_assert_lt(clock_now_ns(), end);
+    }
+}
+
 Test(controller, status__floods_are_answered_one_by_one)
 {
     enum { ASKED = 100 };
-    int fds[ASKED], memfd;
+    static char text[1 << 20];
+    int fds[ASKED];
     struct mn_control_plain question = {.value = 0};
-    union message message;
     for (int i = 0; i < ASKED; i++)
         fds[i] = greet();
     uint64_t start = clock_now_ns();
     for (int i = 0; i < ASKED; i++)
         say(fds[i], &question, MN_CONTROL_STATUS);
     for (int i = 0; i < ASKED; i++) {
-        hear(fds[i], &message, MN_CONTROL_STATUS_REPLY, MACHNET_OK, &memfd, 1);
-        close(memfd);
+        (void)hear_status(fds[i], text, sizeof text);
         close(fds[i]);
     }
     cr_assert_lt(clock_now_ns() - start, CLOCK_SECOND_NS);
     json_t *json = status();
-    json_t *workers = json_object_get(json, "workers");
-    cr_assert_lt(json_integer_value(json_object_get(json_array_get(workers, 0), "loops")), 1000000);
+    json_t *first = json_array_get(json_object_get(json, "workers"), 0);
+    cr_assert_lt(json_integer_value(json_object_get(first, "loops")), 1000000);
     json_decref(json);
+}
+
+/* A text that does not fit into a socket at once: some thousand listeners. */
+Test(controller, status__long_text_is_for_those_who_read_it)
+{
+    enum { LISTENERS = 8000, SOCKET_BYTES = 212992 };
+    static char text[4 << 20];
+    union message message;
+    struct mn_control_plain question = {.value = 0};
+    struct application a = attach();
+    for (int i = 0; i < LISTENERS; i++)
+        cr_assert_eq(try_listen(&a, NULL, 0, &message), MACHNET_OK);
+    int deaf = greet(), rude = greet(), reader = greet();
+    uint64_t start = clock_now_ns();
+    say(deaf, &question, MN_CONTROL_STATUS);
+    say(rude, &question, MN_CONTROL_STATUS);
+    say(reader, &question, MN_CONTROL_STATUS);
+    size_t length = hear_status(reader, text, sizeof text);
+    cr_assert_gt(length, SOCKET_BYTES, "%zu bytes: else this tests nothing", length);
+    json_t *json = json_loadb(text, length, 0, NULL);
+    cr_assert_eq(json_array_size(json_object_get(json, "listeners")), LISTENERS);
+    json_decref(json);
+    say(reader, &question, MN_CONTROL_STATUS);
+    cr_assert_geq(hear_status(reader, text, sizeof text), length, "and again");
+    cr_assert_lt(clock_now_ns() - start, 2 * CLOCK_SECOND_NS);
+    /* Asking while one is on its way, and not reading. */
+    say(rude, &question, MN_CONTROL_STATUS);
+    hear_last(rude, MACHNET_EPROTOCOL);
+    hear_last(deaf, MACHNET_ETIMEDOUT);
+    cr_assert_gt(clock_now_ns() - start, 4 * CLOCK_SECOND_NS);
+    close(deaf);
+    close(rude);
+    close(reader);
+    leave(&a);
+}
+
+Test(controller, attach__spreads_channels_over_the_workers)
+{
+    enum { CHANNELS = 6 };
+    struct application applications[CHANNELS];
+    uint32_t with[WORKERS] = {0};
+    for (int i = 0; i < CHANNELS; i++)
+        applications[i] = attach();
+    json_t *json = status(), *channel;
+    size_t i;
+    json_array_foreach(json_object_get(json, "channels"), i, channel)
+    {
+        json_int_t worker = json_integer_value(json_object_get(channel, "worker"));
+        cr_assert(worker >= 0 && worker < WORKERS);
+        with[worker]++;
+    }
+    json_decref(json);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        cr_assert_eq(with[w], CHANNELS / WORKERS);
+    for (int j = 0; j < CHANNELS; j++)
+        leave(&applications[j]);
 }

@@ -142,3 +142,62 @@ Test(transport_receive, a_malformed_frame_drops_the_whole_packet)
     cr_assert_eq(transport_counters(pair.b.transport)->malformed, 1);
     pair_fini(&pair);
 }
+
+/* ---- FIN ---- */
+
+/* Sends B a FLOW packet of A's flow with this FIN, with a fresh packet number. */
+static void send_fin(struct pair *pair, uint8_t how, uint32_t messages)
+{
+    uint8_t packet[64];
+    struct wire_header header;
+    size_t body_length;
+    cr_assert_eq(wire_packet_decode(last, last_length, &header, &body_length), WIRE_OK);
+    header.packet_number += 100 + messages;
+    struct wire_frame fin = {.type = WIRE_FRAME_FIN, .fin = {.messages = messages, .reason = WIRE_REASON_CLOSED}};
+    wire_header_encode(packet, &header);
+    size_t length = WIRE_HEADER_BYTES + wire_frame_encode(packet + WIRE_HEADER_BYTES, 16, &fin);
+    packet[WIRE_HEADER_BYTES + 1] = how;
+    pair_inject(&pair->b, &pair->a.path.local, packet, wire_packet_seal(packet, length));
+}
+
+static struct pair_flow *three_messages(struct pair *pair)
+{
+    pair_init(pair);
+    pair->fate = keep_last;
+    struct pair_flow *flow = pair_connect(pair);
+    for (int i = 0; i < 3; i++) {
+        pair_send(flow, 10);
+    }
+    pair_run(pair, 10 * PAIR_MS);
+    cr_assert_eq(pair->b.flows[0].received, 3);
+    return flow;
+}
+
+Test(flow_receive, a_fin_below_what_came_breaks_the_protocol)
+{
+    struct pair pair;
+    three_messages(&pair);
+    send_fin(&pair, 0, 2);
+    expect_end(&pair.b.flows[0], TRANSPORT_PROTOCOL);
+    pair_fini(&pair);
+}
+
+Test(flow_receive, a_second_fin_with_another_number_breaks_the_protocol)
+{
+    struct pair pair;
+    three_messages(&pair);
+    send_fin(&pair, 0, 5);
+    cr_assert_eq(pair.b.flows[0].ended, 0, "two messages are missing");
+    send_fin(&pair, 0, 6);
+    expect_end(&pair.b.flows[0], TRANSPORT_PROTOCOL);
+    pair_fini(&pair);
+}
+
+Test(flow_receive, a_fin_of_an_unknown_kind_is_not_taken_for_a_plain_one)
+{
+    struct pair pair;
+    three_messages(&pair);
+    send_fin(&pair, 1, 3);
+    expect_end(&pair.b.flows[0], TRANSPORT_PROTOCOL);
+    pair_fini(&pair);
+}

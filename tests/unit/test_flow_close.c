@@ -23,6 +23,54 @@ Test(transport_close, by_the_client_then_the_server)
     pair_fini(&pair);
 }
 
+static enum pair_fate lose_acknowledgements_of_b(struct pair *pair, uint64_t index, const struct pair_side *from,
+                                                 const uint8_t *packet, size_t length)
+{
+    (void)index;
+    bool acknowledges = length > WIRE_HEADER_BYTES && (packet[0] & 0xf) == WIRE_FLOW && packet[WIRE_HEADER_BYTES] == WIRE_FRAME_ACK;
+    return from == &pair->b && acknowledges && pair->now < pair->argument ? PAIR_DROP : PAIR_PASS;
+}
+
+Test(transport_close, who_has_all_stays_to_say_so)
+{
+    struct pair pair;
+    pair_init(&pair);
+    struct pair_flow *flow = pair_connect(&pair), *other = &pair.b.flows[0];
+    pair.fate = lose_acknowledgements_of_b;
+    pair.argument = pair.now + 100 * PAIR_MS;
+    pair_send(flow, 50);
+    pair_close(flow, false);
+    pair_run(&pair, 5 * PAIR_MS);
+    expect_end(other, TRANSPORT_CLOSED);
+    pair_close(other, false);
+    pair_run(&pair, 1000 * PAIR_MS);
+    expect_end(flow, TRANSPORT_OK);
+    cr_assert_eq(flow->sent_ok, 1);
+    expect_nothing_left(&pair);
+    pair_fini(&pair);
+}
+
+/* Both ask each other again and again meanwhile, so that each hears from the other all the time. */
+Test(transport_close, on_a_path_that_has_become_slow)
+{
+    struct pair pair;
+    pair_init(&pair);
+    struct pair_flow *flow = pair_connect(&pair), *other = &pair.b.flows[0];
+    for (int i = 0; i < 20; i++) {
+        pair_send(flow, 50);
+        pair_send(other, 50);
+        pair_run(&pair, 5 * PAIR_MS);
+    }
+    const uint64_t packets = pair.packets;
+    pair.delay = 100 * PAIR_MS;
+    pair_close(flow, true);
+    pair_close(other, true);
+    pair_run(&pair, 4000 * PAIR_MS);
+    expect_nothing_left(&pair);
+    cr_assert_lt(pair.packets - packets, 300, "%llu packets", (unsigned long long)(pair.packets - packets));
+    pair_fini(&pair);
+}
+
 Test(transport_close, by_the_server_while_the_client_sends)
 {
     struct pair pair;

@@ -314,3 +314,63 @@ Test(transport_released_orphan, settles_the_accounts)
     cr_assert_eq(pair.b.owner.granted_bytes, 0);
     pair_fini(&pair);
 }
+
+Test(transport_receive, a_message_that_can_never_have_room_ends_its_flow)
+{
+    struct pair pair;
+    pair_init(&pair);
+    struct pair_flow *flow = pair_connect(&pair), *other = &pair.b.flows[0];
+    pair.b.owner.message_max = 100000; /* which the sender does not know */
+    pair_send(flow, 100000);
+    pair_run(&pair, 50 * PAIR_MS);
+    expect_all(flow, other);
+    pair_send(flow, 100001);
+    pair_run(&pair, 50 * PAIR_MS);
+    cr_assert_eq(other->status, TRANSPORT_NO_MEMORY);
+    cr_assert_eq(flow->status, TRANSPORT_RESET);
+    cr_assert_eq(flow->ended + other->ended, 2);
+    cr_assert_eq(flow->sent_failed, 1);
+    pair_fini(&pair);
+}
+
+Test(transport_receive, a_head_without_memory_is_told_once)
+{
+    struct pair pair;
+    pair_init(&pair);
+    struct pair_flow *flow = pair_connect(&pair), *other = &pair.b.flows[0];
+    pair.b.memory_left = pair.b.reserve_left = 0;
+    pair_send(flow, 3000);
+    pair_run(&pair, 90 * PAIR_MS);
+    cr_assert_eq(other->stalled, 0);
+    pair_run(&pair, 1000 * PAIR_MS);
+    cr_assert_eq(other->stalled, 1);
+    pair.b.memory_left = 1 << 20;
+    pair_run(&pair, 300 * PAIR_MS);
+    expect_all(flow, other);
+    cr_assert_eq(other->stalled, 1);
+    pair_fini(&pair);
+}
+
+Test(transport_released, while_memory_is_scarce_who_holds_64_kib_is_told_and_others_go_on)
+{
+    struct pair pair;
+    pair_init(&pair);
+    struct pair_flow *flow = pair_connect(&pair), *other = &pair.b.flows[0];
+    pair.b.owner.scarce = true;
+    pair.b.keep = true;
+    for (uint32_t i = 0; i < 40; i++) {
+        pair_send(flow, 4096);
+    }
+    pair_run(&pair, 300 * PAIR_MS);
+    cr_assert_eq(other->received, 65536 / 4096);
+    cr_assert_eq(other->stalled, 1);
+    struct pair_flow *second = pair_open(&pair.a, PAIR_PORT);
+    pair_send(second, 65536);
+    pair_run(&pair, 50 * PAIR_MS);
+    expect_all(second, &pair.b.flows[1]);
+    pair.b.keep = false;
+    pair_release(&pair.b);
+    pair_run(&pair, 300 * PAIR_MS);
+    expect_all(flow, other);
+    pair_fini(&pair);
+}

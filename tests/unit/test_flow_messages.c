@@ -324,3 +324,23 @@ Test(transport_flow_info, says_what_happened)
     cr_assert_eq(info.owner, &pair.a.owner);
     pair_fini(&pair);
 }
+
+Test(transport_transmit, acknowledgements_travel_with_answers)
+{
+    enum { ROUNDS = 50 };
+    struct pair pair;
+    pair_init(&pair);
+    struct pair_flow *client = pair_connect(&pair), *server = &pair.b.flows[0];
+    pair_run(&pair, 20 * PAIR_MS);
+    const uint64_t before = pair.packets;
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        pair_send(client, 64);
+        pair_run(&pair, pair.delay + 1000);
+        pair_send(server, 64);
+        pair_run(&pair, pair.delay + 1000);
+    }
+    cr_assert_eq(client->received, ROUNDS);
+    /* Besides, a CREDIT now and then. */
+    cr_assert_leq(pair.packets - before, 2 * ROUNDS + ROUNDS / 10, "%llu", (unsigned long long)(pair.packets - before));
+    pair_fini(&pair);
+}

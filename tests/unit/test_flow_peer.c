@@ -85,6 +85,27 @@ Test(transport_receive, a_restarted_peer_is_noticed_when_it_opens)
     pair_fini(&pair);
 }
 
+Test(transport_receive, also_if_another_of_its_workers_opens)
+{
+    struct pair pair;
+    pair_init(&pair);
+    struct pair_flow *flow = pair_connect(&pair);
+    pair.a.path.local.port++;
+    struct pair_flow *of_other_port = pair_open(&pair.a, PAIR_PORT);
+    pair_run(&pair, 10 * PAIR_MS);
+    cr_assert_eq(of_other_port->established, 1);
+    pair.a.path.local.port--;
+    restart_b(&pair);
+    pair.b.path.local.port++;
+    pair_open(&pair.b, PAIR_PORT);
+    pair_run(&pair, 3 * pair.delay);
+    expect_end(flow, TRANSPORT_PEER_RESTARTED);
+    expect_end(of_other_port, TRANSPORT_PEER_RESTARTED);
+    pair_run(&pair, 10 * PAIR_MS);
+    cr_assert_eq(pair.a.flows[2].ended, 0);
+    pair_fini(&pair);
+}
+
 Test(transport_receive, a_restarted_peer_is_noticed_when_we_open)
 {
     struct pair pair;

@@ -64,9 +64,9 @@ Test(path_choose, sends_from_the_workers_port_to_the_peers_first)
     expect(3, any(), v4(10, 0, 0, 9), v4(10, 0, 0, 1), PORT + 3, v4(10, 0, 0, 9), PORT);
 }
 
-Test(path_choose, stays_with_the_worker_inside_the_engine)
+Test(path_choose, goes_to_the_first_worker_also_inside_the_engine)
 {
-    expect(3, any(), v4(10, 0, 0, 2), v4(10, 0, 0, 2), PORT + 3, v4(10, 0, 0, 2), PORT + 3);
+    expect(3, any(), v4(10, 0, 0, 2), v4(10, 0, 0, 2), PORT + 3, v4(10, 0, 0, 2), PORT);
     expect(0, v4(10, 0, 0, 1), v4(10, 0, 0, 2), v4(10, 0, 0, 1), PORT, v4(10, 0, 0, 2), PORT);
 }
 

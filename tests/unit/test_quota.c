@@ -12,10 +12,12 @@ Test(quota, user__root_has_more)
     struct quota_user *root = quota_user(quota, 0), *other = quota_user(quota, 1000);
     cr_assert_eq(root->limit[QUOTA_CHANNELS], 4096);
     cr_assert_eq(root->limit[QUOTA_BYTES], UINT64_C(16) << 30);
-    cr_assert_eq(root->channel_flows, 1 << 20);
+    cr_assert_eq(root->flows.limit, 1 << 20);
+    cr_assert_eq(root->limit[QUOTA_LISTENERS], 65536);
+    cr_assert_eq(other->limit[QUOTA_LISTENERS], 4096);
     cr_assert_eq(other->limit[QUOTA_CHANNELS], 256);
     cr_assert_eq(other->limit[QUOTA_BYTES], UINT64_C(1) << 30);
-    cr_assert_eq(other->channel_flows, 65536);
+    cr_assert_eq(other->flows.limit, 65536);
     cr_assert_eq(quota_user(quota, 1000), other);
     quota_settle(quota, root);
     quota_settle(quota, other);
@@ -56,5 +58,18 @@ Test(quota, take__bounds_connections)
     cr_assert_eq(taken, 257);
     cr_assert(strstr(message, "257 connections"), "%s", message);
     quota_give(quota, user, QUOTA_CONNECTIONS, taken);
+    quota_free(quota);
+}
+
+Test(quota, take__bounds_listeners)
+{
+    struct quota *quota = quota_new(&(struct quota_config){.listeners = 3});
+    struct quota_user *user = quota_user(quota, 1000);
+    cr_assert(quota_take(user, QUOTA_CONNECTIONS, 1, message));
+    cr_assert(quota_take(user, QUOTA_LISTENERS, 3, message));
+    cr_assert_not(quota_take(user, QUOTA_LISTENERS, 1, message));
+    cr_assert(strstr(message, "3 listeners") && strstr(message, "--quota-listeners"), "%s", message);
+    quota_give(quota, user, QUOTA_LISTENERS, 3);
+    quota_give(quota, user, QUOTA_CONNECTIONS, 1);
     quota_free(quota);
 }

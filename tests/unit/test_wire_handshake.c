@@ -16,7 +16,7 @@ static uint32_t all_tlvs(void)
     for (int tlv = WIRE_TLV_VERSION_RANGE; tlv <= WIRE_TLV_REASON; tlv++) {
         bits |= UINT32_C(1) << tlv;
     }
-    return bits;
+    return bits | UINT32_C(1) << WIRE_TLV_MAX_MESSAGE;
 }
 
 /* Every TLV there is, each as long as it can be. */
@@ -34,6 +34,7 @@ static struct wire_handshake largest(void)
         .credit_bytes = UINT64_MAX - 7,
         .credit_messages = UINT32_MAX - 8,
         .max_udp_payload = UINT32_MAX - 9,
+        .max_message = UINT32_MAX - 11,
         .worker_port_count = WIRE_WORKER_PORTS_MAX,
         .cookie_length = WIRE_COOKIE_MAX,
         .reason = UINT16_MAX - 10,

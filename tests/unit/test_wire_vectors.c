@@ -183,6 +183,9 @@ static void say_handshake(struct output *out, const struct wire_handshake *is)
         say(out, "LIMITS bytes=%" PRIu64 " messages=%u udp_payload=%u\n", is->credit_bytes, is->credit_messages,
             is->max_udp_payload);
     }
+    if (has(is, WIRE_TLV_MAX_MESSAGE)) {
+        say(out, "MAX_MESSAGE %u\n", is->max_message);
+    }
     if (has(is, WIRE_TLV_REASON)) {
         say(out, "REASON %u\n", is->reason);
     }
@@ -287,9 +290,10 @@ static int take_probe(struct output *out, uint8_t type, const uint8_t *body, siz
     int result = wire_probe_decode(type, body, length, &probe);
 
     if (result == WIRE_OK && type == WIRE_PROBE) {
-        say(out, "nonce=0x%016" PRIx64 " epoch=0x%016" PRIx64 "\n", probe.nonce, probe.epoch);
+        say(out, "nonce=0x%016" PRIx64 " epoch=0x%016" PRIx64 " own=0x%016" PRIx64 "\n", probe.nonce, probe.epoch,
+            probe.own_epoch);
     } else if (result == WIRE_OK) {
-        say(out, "nonce=0x%016" PRIx64 " result=%u\n", probe.nonce, probe.result);
+        say(out, "nonce=0x%016" PRIx64 " result=%u own=0x%016" PRIx64 "\n", probe.nonce, probe.result, probe.own_epoch);
     }
     out->length = wire_probe_encode(out->packet, type, &probe);
     return result;

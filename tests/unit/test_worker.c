@@ -61,6 +61,35 @@ Test(worker, idle__uses_no_processor)
     cr_assert_eq(atomic_load(&client.header->engine_sleeping), MN_WAKE_SUBMISSIONS);
 }
 
+static void set_nic_timer(void *arg, struct worker *worker)
+{
+    (void)worker;
+    bench.nic->queues[0]->timer_ns = *(const uint64_t *)arg;
+}
+
+static void take_nic_time(void *arg, struct worker *worker)
+{
+    (void)worker;
+    *(uint64_t *)arg = bench.nic->queues[0]->now_ns;
+}
+
+/* The socket has no timer of its own: nobody takes this one back, so the worker turns and turns from then on. */
+Test(worker, idle__does_not_sleep_beyond_the_timer_of_the_nic)
+{
+    uint64_t at = clock_now_ns() + 200000000, time = 0;
+    struct worker_message command = {.type = WORKER_STATUS, .report = set_nic_timer, .report_arg = &at};
+    struct worker_counters before = counters();
+    cr_assert_eq(bench_command(&bench, &command), MACHNET_OK);
+    sleep_ms(150);
+    struct worker_counters asleep = counters();
+    sleep_ms(150);
+    struct worker_counters late = counters();
+    cr_assert_lt(asleep.loops - before.loops, late.loops - asleep.loops);
+    command = (struct worker_message){.type = WORKER_STATUS, .report = take_nic_time, .report_arg = &time};
+    cr_assert_eq(bench_command(&bench, &command), MACHNET_OK);
+    cr_assert_geq(time, at, "its time is the worker's");
+}
+
 Test(worker, hostile_event_descriptor__neither_stops_nor_blocks)
 {
     cr_assert_eq(eventfd_write(client.memory.event, UINT64_MAX - 1), 0, "full: another write would block");
@@ -81,7 +110,7 @@ static void wait_for_delivery(struct mn_delivery *delivery)
         atomic_fetch_or(&client.header->client_sleeping, MN_WAKE_DELIVERIES);
         atomic_thread_fence(memory_order_seq_cst);
         if (mn_ring_ready(&client.deliveries) == 0) {
-            struct pollfd ready = {.fd = client.pipe_read, .events = POLLIN};
+            struct pollfd ready = {.fd = client.signal_fd, .events = POLLIN};
             cr_assert_eq(poll(&ready, 1, 5000), 1, "a wake-up was lost");
         }
         atomic_store(&client.header->client_sleeping, 0);

@@ -6,6 +6,7 @@
  */
 #include <criterion/criterion.h>
 #include <criterion/event.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,6 +51,17 @@ void criterion_continue_test(void)
 void criterion_abort_test(void)
 {
     _exit(EXIT_FAILURE);
+}
+
+void criterion_skip_test(const char *format, ...)
+{
+    va_list arguments;
+    fprintf(stderr, "skipped %s/%s: ", running->category, running->name);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+    _exit(running->data->exit_code);
 }
 
 void criterion_internal_test_setup(void)

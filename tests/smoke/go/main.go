@@ -119,7 +119,7 @@ func (c *channel) close() error {
 // take reads until MACHNET_EAGAIN, as the descriptor asks for; any other status is an error.
 func (c *channel) take() error {
 	for {
-		count := C.machnet_recv_packed(c.handle, C.MACHNET_ANY_FLOW, &c.records[0], batch, c.arena, arenaBytes)
+		count := C.machnet_recv_packed(c.handle, C.MACHNET_ANY_FLOW, &c.records[0], batch, c.arena, arenaBytes, 0)
 		if count == C.MACHNET_EAGAIN {
 			break
 		}
@@ -133,7 +133,7 @@ func (c *channel) take() error {
 	}
 	for {
 		var events [batch]C.machnet_event
-		count := C.machnet_channel_events(c.handle, &events[0], batch)
+		count := C.machnet_channel_events(c.handle, &events[0], batch, 0)
 		if count == C.MACHNET_EAGAIN {
 			return nil
 		}
@@ -188,7 +188,7 @@ func (c *channel) send(flow uint64, list []message) error {
 		}
 		arena.WriteByte(0) // so that there is a first byte
 		sent := C.machnet_send_packed(c.handle, &records[0], C.uint32_t(count), unsafe.Pointer(&arena.Bytes()[0]),
-			C.uint64_t(arena.Len()))
+			C.uint64_t(arena.Len()), 0)
 		switch {
 		case sent == C.MACHNET_EAGAIN:
 			if _, err := c.expect(C.MACHNET_EVENT_SEND_SPACE); err != nil {

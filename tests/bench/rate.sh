@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# Small request-response with many in flight over memif: how many a second, and what they cost.
+set -euo pipefail
+
+usage() {
+    cat <<'END'
+Usage: tests/bench/rate.sh [OPTION]...
+
+Host A lives on one core, host B on another; a host's engine (one worker) and application share its core. Prints for each round, and as
+medians, requests a second, p50 and p99 of the round trip in us, and processor time in ns for each request: of the client, the server and
+the two engines, polling included. Needs a machnetd with the dpdk back end.
+
+  --rounds N          (5)
+  --seconds S         measured in each round, fractions too (1)
+  --cores A,B         (0,1)
+  --size BYTES        (64)
+  --window N          requests in flight (32)
+  --poll HOW          adaptive, spin or sleep: engines and applications (adaptive)
+  --over NIC          memif, or udp for kernel sockets (memif)
+  --check             exit with 1 if the median is below 1.5 million a second
+  --help              this text
+
+MACHNET_BUILD names the build directory (build/release).
+END
+}
+
+rounds=5 seconds=1 cores=0,1 size=64 window=32 poll=adaptive over=memif check=
+while [ $# -gt 0 ]; do
+    case $1 in
+        --rounds | --seconds | --cores | --size | --window | --poll | --over)
+            [ $# -ge 2 ] || { echo "rate.sh: $1 needs a value" >&2; exit 2; }
+            declare "${1#--}=$2"
+            shift ;;
+        --check) check=1 ;;
+        --help) usage; exit 0 ;;
+        *) echo "rate.sh: unknown option '$1'; see --help" >&2; exit 2 ;;
+    esac
+    shift
+done
+case $over in
+    memif | udp) ;;
+    *) echo "rate.sh: --over is memif or udp" >&2; exit 2 ;;
+esac
+. "$(dirname "$0")/engines.bash"
+. "$(dirname "$0")/hosts.bash"
+[ "$over" = udp ] || has_dpdk || { echo "rate.sh: this machnetd has no dpdk back end" >&2; exit 2; }
+core_a=${cores%,*} core_b=${cores#*,}
+perf_options=(--size "$size" --window "$window" --duration "$seconds")
+
+columns=(messages_per_second "p50 rtt_us" "p99 rtt_us" "client cpu_ns_per_message" "server cpu_ns_per_message"
+    "engine cpu_ns_per_message" "peer_engine cpu_ns_per_message")
+
+row() { # NAME, NUMBER...
+    printf '%-8s %12.0f %8.1f %8.1f %8.0f %8.0f %8.0f %8.0f\n' "$@"
+}
+
+printf '%s bytes, %s in flight over %s, %s, cores %s; rounds of %s s\n' "$size" "$window" "$over" "$poll" "$cores" "$seconds"
+printf '%-8s %12s %8s %8s %8s %8s %8s %8s\n' "" "requests/s" "p50 us" "p99 us" "client" "server" "engine A" "engine B"
+for ((round = 1; round <= rounds; round++)); do
+    perf_over "$over" "$poll" >"$directory/result" || { echo "rate.sh: round $round failed" >&2; exit 1; }
+    stop_all
+    values=()
+    for i in "${!columns[@]}"; do
+        read -ra where <<<"${columns[$i]}"
+        values+=("$(field "${where[@]}" <"$directory/result")")
+        echo "${values[$i]}" >>"$directory/column.$i"
+    done
+    row "$round" "${values[@]}"
+done
+medians=()
+for i in "${!columns[@]}"; do medians+=("$(median <"$directory/column.$i")"); done
+row median "${medians[@]}"
+[ -z "$check" ] || awk -v rate="${medians[0]}" 'BEGIN { exit rate < 1.5e6 }' || { echo "below 1.5 million a second" >&2; exit 1; }

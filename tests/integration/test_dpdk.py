@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What happens to a network under DPDK: links that go down, engines that start in any order, many queues, what is told when it cannot run."""
+import os
+import subprocess
+import tempfile
+import time
+
+import harness
+from harness import Engine, Skip, nics, send, serve
+
+NET = "10.%d.%d" % (1 + os.getpid() % 250, os.getpid() // 250 % 250)
+
+
+class Host:
+    """Starts engines over a network of this test's own."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __enter__(self):
+        version = harness.run_program("machnetd", "--version").stdout
+        try:
+            harness.NIC = nics.open_nic(self.name, "127." + NET.split(".", 1)[1], version)
+        except nics.Lacking as reason:
+            raise Skip(reason) from None
+        return harness.NIC
+
+    def __exit__(self, *_):
+        harness.NIC.close()
+        harness.NIC = nics.Udp(NET)
+
+
+def exchange(one, two, count=200, port=7000):
+    sizes = ("--sizes", "0,64,1400,9000,70000", "--count", count)
+    server = serve(two, port, "--echo", "--flows", 1, *sizes)
+    assert send(one, two.address(port), "--echo", *sizes).done()["received"] == count
+    server.done()
+
+
+def cpu_seconds(engine):
+    with open("/proc/%d/stat" % engine.pid, encoding="ascii") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def share_of_a_core(engine, seconds=1.0):
+    start = cpu_seconds(engine)
+    time.sleep(seconds)
+    return (cpu_seconds(engine) - start) / seconds
+
+
+def test_link_down_and_up():
+    with Host("af_packet") as net, Engine(NET + ".2") as one, Engine(NET + ".3") as two:
+        exchange(one, two)
+        server = serve(two, 7001, "--echo")
+        client = send(one, two.address(7001), "--echo", "--count", 1000000, "--sizes", 1000)
+        server.expect("accepted")
+        net.run(0, "ip", "link", "set", "v0", "down")
+        one.expect_log("link is down", 3)
+        two.expect_log("link is down", 3)
+        time.sleep(0.5)
+        for engine in (one, two):
+            assert share_of_a_core(engine) < 0.3 * harness.SLOW, "an engine without a link spins"
+        received = server.report()["received"]
+        net.run(0, "ip", "link", "set", "v0", "up")
+        one.expect_log("link is up", 3)
+        harness.wait_until(lambda: server.report()["received"] > received + 100, 10, "messages go on")
+        client.kill()
+        server.kill()
+        exchange(one, two)
+
+
+def test_idle_engines_sleep():
+    with Host("af_packet"), Engine(NET + ".2") as one, Engine(NET + ".3") as two:
+        exchange(one, two)
+        time.sleep(0.3)
+        assert share_of_a_core(one, 2) < 0.03 * harness.SLOW
+        assert share_of_a_core(two, 1) < 0.03 * harness.SLOW
+
+
+def test_two_queues_with_hashing_by_the_kernel():
+    with Host("af_packet") as net:
+        net.arguments = ",qpairs=2"
+        with Engine(NET + ".2", "--workers", "2") as one, Engine(NET + ".3", "--workers", "2") as two:
+            for port in range(7000, 7006):
+                exchange(one, two, port=port)
+
+
+def test_jumbo_frames_over_af_packet():
+    with Host("af_packet") as net:
+        for i in (0, 1):
+            net.run(i, "ip", "link", "set", "v%d" % i, "mtu", "9001")
+        net.arguments = ",framesz=9216,blocksz=36864,framecnt=256"
+        with Engine(NET + ".2", "--mtu", "9001") as one, Engine(NET + ".3", "--mtu", "9001") as two:
+            server = serve(two, 7000)
+            client = send(one, two.address(7000), "--count", 1, "--sizes", 800000, "--keep")
+            harness.wait_until(lambda: server.report()["received"] == 1, 10, "the message")
+            packets = one.status()["flows"][0]["packets_sent"]
+            assert packets < 150, "%d packets for 800,000 bytes" % packets
+            client.quit()
+            server.quit()
+
+
+def test_jumbo_frames_over_memif():
+    with Host("memif"), Engine(NET + ".2", "--mtu", "9001") as one, Engine(NET + ".3", "--mtu", "9001") as two:
+        exchange(one, two)
+
+
+def test_memif_engines_start_in_any_order_and_again():
+    with Host("memif"):
+        with Engine(NET + ".3") as client:
+            with Engine(NET + ".2") as server:
+                client.expect_log("link is up", 5)
+                exchange(client, server)
+        with Engine(NET + ".3") as client:
+            for _ in range(2):
+                with Engine(NET + ".2") as server:
+                    harness.wait_until(lambda s=server: any("link is up" in line for line in s.log), 5, "a link")
+                    exchange(client, server)
+
+
+def refused(net, place, *flags):
+    """The one line of a machnetd that cannot run."""
+    with tempfile.TemporaryDirectory() as directory:
+        command = [*net.enter(place), harness.program("machnetd"), "--ip", NET + ".2", "--socket", directory + "/s", *flags]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=20 * harness.SLOW, check=False)
+        lines = result.stderr.splitlines()
+        assert result.returncode == 1 and len(lines) == 1 and result.stdout == "", result
+        return lines[0]
+
+
+def test_what_is_told_when_it_cannot_run():
+    with Host("af_packet") as net:
+        def words(line, *wanted):
+            for word in wanted:
+                assert word in line, (word, line)
+        dpdk = ("--nic", "dpdk", "--device")
+        words(refused(net, 0, *dpdk, "net_af_packet0,iface=v7"), "v7", "ip link")
+        words(refused(net, 0, *dpdk, "net_af_packet0,iface=v0", "--mtu", "9001"), "9001", "1500", "ip link set v0 mtu 9001")
+        words(refused(net, 0, *dpdk, "net_af_packet0,iface=v0", "--workers", "2"), "--workers 1", "qpairs=N")
+        words(refused(net, 0, *dpdk, "net_af_packet0,iface=v0,qpairs=0"), "net_af_packet0")
+        words(refused(net, 0, *dpdk, "0000:ff:1f.7"), "0000:ff:1f.7", "lspci")
+        words(refused(net, 0, *dpdk, "02:00:00:00:00:01"), "02:00:00:00:00:01", "dpdk-devbind.py")
+        net.run(0, "ip", "link", "set", "v0", "mtu", "9001")
+        words(refused(net, 0, *dpdk, "net_af_packet0,iface=v0", "--mtu", "9001"), "framesz=")
+
+
+def test_no_privileges():
+    if os.geteuid() != 0:
+        raise Skip("needs root to give it up")
+    with Host("af_packet") as net:
+        wrapper = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+        command = [*net.enter(0), *wrapper, harness.program("machnetd"), "--ip", NET + ".2", "--socket", "/tmp/never", "--nic", "dpdk",
+                   "--device", "net_af_packet0,iface=v0"]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        if "Permission denied" in result.stderr and "setpriv" in result.stderr:
+            raise Skip("others may not read the build directory")
+        assert result.returncode == 1 and "CAP_NET_RAW" in result.stderr, result
+
+
+if __name__ == "__main__":
+    harness.main(globals())
