@@ -207,6 +207,7 @@ def test_quota_of_flows_is_of_all_channels():
         assert error["status"] == "MACHNET_EQUOTA" and "flow" in error["message"], error
         send(one, two.address(7000), "--flows", 2, "--count", 3).done()
         first.kill()
+        harness.wait_until(lambda: all(user["flows"] == 0 for user in one.status()["users"]), 2, "the flows of the dead are given back")
         send(one, two.address(7000), "--flows", 8, "--count", 3).done()
         server.quit()
         holder.kill()
