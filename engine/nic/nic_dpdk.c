@@ -105,8 +105,8 @@ static struct frame_device *open_module(const struct nic_dpdk_config *config, ch
         free_device(device, opened);
         return NULL;
     }
-    log_info("%s: %s, MTU %u, %u queue%s, checksums %s", device->name, device->interface, device->device.mtu,
-             config->queues, config->queues == 1 ? "" : "s",
+    log_info("%s: %s%sMTU %u, %u queue%s, checksums %s", device->name, device->interface,
+             device->interface[0] != '\0' ? ", " : "", device->device.mtu, config->queues, config->queues == 1 ? "" : "s",
              device->device.transmit_flags != 0 ? "by the device" : "in software");
     return &device->device;
 }

@@ -107,6 +107,16 @@ def test_jumbo_frames_over_memif():
         exchange(one, two)
 
 
+def wait_for_link(engine):
+    """An engine that had a link before it first looked says nothing of it."""
+    start = time.monotonic()
+
+    def linked():
+        said = [line for line in engine.log if "link is" in line]
+        return "up" in said[-1] if said else time.monotonic() - start > harness.SLOW
+    harness.wait_until(linked, 5, "a link")
+
+
 def test_memif_engines_start_in_any_order_and_again():
     with Host("memif"):
         with Engine(NET + ".3") as client:
@@ -116,7 +126,7 @@ def test_memif_engines_start_in_any_order_and_again():
         with Engine(NET + ".3") as client:
             for _ in range(2):
                 with Engine(NET + ".2") as server:
-                    harness.wait_until(lambda s=server: any("link is up" in line for line in s.log), 5, "a link")
+                    wait_for_link(server)
                     exchange(client, server)
 
 
