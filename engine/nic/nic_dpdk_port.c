@@ -25,6 +25,7 @@ enum {
     BUFFER_UNIT = 1024, /* NICs round the size of a buffer down to this */
     AF_PACKET_FRAME = 2048,
     AF_PACKET_OVERHEAD = 80, /* of such a frame: what the kernel puts before the packet */
+    MEMIF_BUFFER = 2048,
     EAL_MEGABYTES = 32,
     MTU_MIN = 1300,
 };
@@ -108,6 +109,20 @@ static uint32_t device_mtu_max(const struct rte_eth_dev_info *info)
     return max < DPDK_MTU_MAX && !reports_no_limit(info) ? max : DPDK_MTU_MAX;
 }
 
+/* The client of a memif says how long the link's buffers are. A frame in several of them confuses the driver's rings for ever when it
+ * finds only some of them filled. */
+static int check_memif_buffer(const struct dpdk_device *device, const char *name, char *error)
+{
+    char text[16];
+    uint32_t bytes = MEMIF_BUFFER;
+    if (device_name_argument(name, "bsize", text, sizeof text))
+        bytes = (uint32_t)strtoul(text, NULL, 10);
+    if (!device->reconnects || bytes >= device->device.mtu + DPDK_FRAME_OVERHEAD)
+        return 0;
+    return dpdk_fail(error, "an MTU of %u does not fit a buffer of memif: add ,bsize=%u to --device", device->device.mtu,
+                     (device->device.mtu + DPDK_FRAME_OVERHEAD + BUFFER_UNIT - 1) / BUFFER_UNIT * BUFFER_UNIT);
+}
+
 static int choose_mtu(struct dpdk_device *device, const struct nic_dpdk_config *config,
                       const struct rte_eth_dev_info *info, char *error)
 {
@@ -119,7 +134,7 @@ static int choose_mtu(struct dpdk_device *device, const struct nic_dpdk_config *
     device->device.mtu = config->mtu != 0 ? config->mtu : max < DPDK_MTU_DEFAULT ? max : DPDK_MTU_DEFAULT;
     if (!reports_no_limit(info))
         device->conf.rxmode.mtu = device->device.mtu;
-    return 0;
+    return check_memif_buffer(device, config->device, error);
 }
 
 /* Most drivers take it from the configuration; a few only when told once more. */

@@ -88,7 +88,7 @@ class Memif(Dpdk):
         if role == "server" and os.path.exists(path):
             os.unlink(path)  # of an engine that was killed
         mac = "02:00:00:00:00:0%d" % (place + 2)  # as a real device it keeps it when its engine starts again
-        return [], self.flags("net_memif0,role=%s,socket=%s,socket-abstract=no,mac=%s" % (role, path, mac))
+        return [], self.flags("net_memif0,role=%s,socket=%s,socket-abstract=no,mac=%s,bsize=9216" % (role, path, mac))
 
     def close(self):
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -120,7 +120,7 @@ class Switch(Dpdk):
         if place is None:
             return [], self.flags("net_ring0")
         mac = "02:00:00:00:00:0%d" % (place + 2)
-        device = "net_memif0,role=client,socket=%s,socket-abstract=no,mac=%s" % (self.socket(place), mac)
+        device = "net_memif0,role=client,socket=%s,socket-abstract=no,mac=%s,bsize=9216" % (self.socket(place), mac)
         return [], [*self.flags(device), "--workers", str(self.workers)]
 
     def close(self):

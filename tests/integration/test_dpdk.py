@@ -150,6 +150,7 @@ def test_what_is_told_when_it_cannot_run():
         words(refused(net, 0, *dpdk, "net_af_packet0,iface=v0", "--mtu", "9001"), "9001", "1500", "ip link set v0 mtu 9001")
         words(refused(net, 0, *dpdk, "net_af_packet0,iface=v0", "--workers", "2"), "--workers 1", "qpairs=N")
         words(refused(net, 0, *dpdk, "net_af_packet0,iface=v0,qpairs=0"), "net_af_packet0")
+        words(refused(net, 0, *dpdk, "net_memif0,role=client,socket=/tmp/never,socket-abstract=no", "--mtu", "9001"), "9001", "bsize=9216")
         words(refused(net, 0, *dpdk, "0000:ff:1f.7"), "0000:ff:1f.7", "lspci")
         words(refused(net, 0, *dpdk, "02:00:00:00:00:01"), "02:00:00:00:00:01", "dpdk-devbind.py")
         net.run(0, "ip", "link", "set", "v0", "mtu", "9001")
