@@ -133,13 +133,14 @@ void mtu_lost(struct mtu *mtu, uint32_t length, uint64_t sent, uint64_t now)
     if (mtu->lost > 0 && length < mtu->lost_length) {
         mtu->lost_length = (uint16_t)length;
     }
-    if (sent < mtu->lost_at) {
-        return; /* it was lost with those that are counted */
+    if (sent < mtu->lost_at || (mtu->lost > 0 && !mtu->answered)) {
+        return; /* it was lost with those that are counted, or nothing at all gets through now */
     }
     if (mtu->lost == 0) {
         mtu->lost_length = (uint16_t)length;
-        mtu->smaller_pass = false;
     }
+    mtu->smaller_pass = false;
+    mtu->answered = false;
     mtu->lost = (uint8_t)(mtu->lost < LOSSES_MAX ? mtu->lost + 1 : LOSSES_MAX);
     mtu->lost_at = now;
 }
@@ -148,7 +149,14 @@ void mtu_lost(struct mtu *mtu, uint32_t length, uint64_t sent, uint64_t now)
  * had passed and messages never did, that would go on for ever. */
 bool mtu_judge(struct mtu *mtu, uint64_t now)
 {
-    if (mtu->lost < LOSSES_MAX || !mtu->smaller_pass) {
+    if (mtu->lost == 0 || !mtu->smaller_pass) {
+        return false;
+    }
+    if (!mtu->answered) {
+        mtu->answered = true;
+        mtu->lost_at = now;
+    }
+    if (mtu->lost < LOSSES_MAX) {
         return false;
     }
     const uint16_t before = mtu->payload;

@@ -23,7 +23,7 @@ struct mtu {
     const void *prober; /* who sent the probe that is under way, not owned; NULL: none is */
     uint64_t number;    /* its packet number there */
     uint64_t sent_at;
-    uint64_t lost_at;     /* the newest loss was counted; packets sent before belong to it */
+    uint64_t lost_at;     /* packets sent before belong to the losses that are counted */
     uint16_t payload;     /* what may be sent */
     uint16_t ceiling;     /* what interface and peer allow; 0: not known yet */
     uint16_t size;        /* of the next probe, or of that under way */
@@ -31,9 +31,9 @@ struct mtu {
     uint16_t proven;      /* the longest acknowledged since `payload` rose */
     uint16_t lost_length; /* the shortest of those counted in `lost` */
     uint8_t failures;     /* probes of `size` that were lost */
-    uint8_t
-        lost; /* losses in a row, each of packets sent after the one before, with none of lost_length acknowledged */
-    bool smaller_pass; /* shorter packets were acknowledged meanwhile */
+    uint8_t lost;      /* losses in a row, with nothing of lost_length acknowledged, but something shorter between any two of them */
+    bool smaller_pass; /* something shorter that was sent after the newest of them was acknowledged ... */
+    bool answered;     /* ... and what was sent until then has been judged */
 };
 
 /* `trusted` is used at once, as far as the ceiling allows; up to the ceiling it is found out. */
