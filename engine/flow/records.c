@@ -2,7 +2,7 @@
 /* Packets in flight: acknowledged, lost, asked about (RFC 9002 in outline). */
 #include "flow/flow.h"
 
-enum { REORDERING_PACKETS = 3, BLACK_HOLE_TIMEOUTS = 3 };
+enum { REORDERING_PACKETS = 3, SILENT_MIN = 3 /* timeouts before a flow is given up */ };
 
 #define PROBE_INITIAL MILLISECONDS(10)
 #define PROBE_EXTRA MILLISECONDS(1) /* the peer may hold its ACK back so long */
@@ -99,6 +99,7 @@ bool record_lose(struct flow *flow, uint64_t number)
 void record_acknowledge(struct flow *flow, uint64_t number)
 {
     struct record *record = RECORD(flow, number);
+    mtu_delivered(&flow->peer->mtu, record->length, record->time);
     for (uint32_t i = 0; i < record->piece_count; i++) {
         const struct piece *piece = PIECE(&flow->tx.pieces, record->first_piece + i);
         struct outgoing *message = piece_message(flow, piece);
@@ -148,6 +149,7 @@ void loss_detect(struct flow *flow, uint64_t now)
             if (!record_lose(flow, n)) {
                 break;
             }
+            mtu_lost(&flow->peer->mtu, record->length, record->time, now);
             congestion_lost(&tx->congestion, n, tx->records.end);
             flow_activate(flow);
         } else {
@@ -158,23 +160,11 @@ void loss_detect(struct flow *flow, uint64_t now)
     records_trim(flow);
 }
 
-/* After three timeouts without a sign of life, big packets may be what does not get through. */
-static void suspect_black_hole(struct flow *flow, uint64_t now)
-{
-    struct sender *tx = &flow->tx;
-    if (tx->silent++ == 0) {
-        tx->silent_from = now;
-    }
-    if (tx->silent >= BLACK_HOLE_TIMEOUTS) {
-        tx->max_payload = WIRE_PAYLOAD_MIN_MTU;
-    }
-}
-
 /* The peer's engine may live, but nothing of this flow gets through. */
 static bool given_up(const struct flow *flow, uint64_t now)
 {
     const struct sender *tx = &flow->tx;
-    return tx->silent > BLACK_HOLE_TIMEOUTS && now - tx->silent_from >= flow->transport->config.dead_peer_ns;
+    return tx->silent > SILENT_MIN && now - tx->silent_from >= flow->transport->config.dead_peer_ns;
 }
 
 /* An acknowledgement that comes after all will say that the timeout was too short: without that, it would stay so. */
@@ -193,12 +183,16 @@ static void probe_now(struct flow *flow, uint64_t now)
     tx->probe_from = now;
     tx->probe = true;
     flow->transport->counters.probe_timeouts++;
-    suspect_black_hole(flow, now);
+    if (tx->silent++ == 0) {
+        tx->silent_from = now;
+    }
     if (tx->silent == 2) {
         congestion_timed_out(&tx->congestion);
     }
     records_trim(flow);
-    doubt(tx, tx->records.base, RECORD(flow, tx->records.base));
+    const struct record *oldest = RECORD(flow, tx->records.base);
+    doubt(tx, tx->records.base, oldest);
+    mtu_lost(&flow->peer->mtu, oldest->length, oldest->time, now);
     record_lose(flow, tx->records.base); /* without memory the probe is a PING */
     flow_activate(flow);
 }

@@ -12,6 +12,7 @@
 #include "base/prng.h"
 #include "base/siphash.h"
 #include "flow/congestion.h"
+#include "flow/mtu.h"
 #include "flow/transport.h"
 #include "wire/wire.h"
 
@@ -82,7 +83,8 @@ struct record {
     uint64_t time;
     uint64_t first_piece;
     uint16_t piece_count;
-    uint16_t flags; /* enum record_flag */
+    uint16_t flags;  /* enum record_flag */
+    uint16_t length; /* as struct mtu counts */
 };
 
 /* A message being assembled. */
@@ -127,7 +129,7 @@ struct sender {
     uint64_t srtt, rttvar, latest_rtt;
     uint64_t doubted, doubted_time; /* the first packet that was given up at a probe timeout and may yet be acknowledged; time 0: none */
     uint64_t queued_bytes;
-    uint32_t max_payload; /* UDP payload of our packets */
+    uint32_t max_payload; /* UDP payload that our interface and the peer allow; what the path carries: peer->mtu */
     uint32_t max_message; /* bytes of the longest message that the peer takes */
     uint32_t backoff;     /* probe timeouts since the last progress or sign of life */
     uint32_t silent;      /* probe timeouts since the last sign of life */
@@ -232,8 +234,14 @@ struct peer {
     uint64_t nonce, probed;     /* of the outstanding PROBE: its nonce, when it was sent */
     uint32_t flow_count;
     uint32_t unanswered; /* PROBEs since something was heard */
-    uint32_t max_payload;
+    struct mtu mtu;
     bool known, probing;
+};
+
+/* What was found out about the path to a peer that has no flows now. */
+struct known_path {
+    uint64_t hash; /* of its key; 0: empty */
+    struct mtu mtu;
 };
 
 /* The peers between two IP addresses: the workers of one engine, or, behind an address translator, of several. */
@@ -261,6 +269,8 @@ struct reply {
     uint8_t bytes[REPLY_BYTES_MAX];
 };
 
+enum { KNOWN_PATHS = 64 };
+
 enum timer_kind { TIMER_FLOW, TIMER_PEER };
 
 struct transport {
@@ -279,6 +289,7 @@ struct transport {
     struct flow *by_remote; /* hash */
     struct peer *peers;     /* hash */
     struct host *hosts;     /* hash */
+    struct known_path known_paths[KNOWN_PATHS]; /* by hash: of two with the same place the newer */
     struct listener *listeners;
     struct flow *transmit;
     struct transport_owner *opening; /* owners with flows that want to send an INIT, in turn */

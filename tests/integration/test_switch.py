@@ -193,6 +193,7 @@ def test_jumbo_frames():
         client = send(one, two.address(6000), "--count", 1, "--sizes", 800000, "--keep")
         harness.wait_until(lambda: server.report()["received"] == 1, 10, "the message")
         packets = one.status()["flows"][0]["packets_sent"]
+        print("    %d packets for 800,000 bytes" % packets)
         assert packets < 300, "%d packets for 800,000 bytes" % packets
         client.quit()
         server.quit()
