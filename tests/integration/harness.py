@@ -144,6 +144,10 @@ class Process:
     def signal(self, number):
         self.process.send_signal(number)
 
+    def cpu_seconds(self):
+        """The processor time it has used, to the nanosecond: its clock as clock_getcpuclockid(3) would name it."""
+        return time.clock_gettime(~self.pid << 3 | 2)
+
     def kill(self):
         if self.running():
             self.process.kill()

@@ -4,9 +4,11 @@
  * `integration_peer send ADDRESS... [OPTION]...` opens some, to each address in turn. It says what happens as JSON lines on stdout, and
  * obeys commands on stdin:
  *   pause [FLOW], resume [FLOW]   stop and go on reading, of one flow (counted from 0) or of all
- *   release                       give back what --hold kept, and hold no more
+ *   hold                          from here on borrow and keep, as with --hold
+ *   release                       give back what was kept, and hold no more
  *   report                        print the counts
- *   more [FLOW]                   send one message more
+ *   more [FLOW [N]]               send one message more, or N
+ *   enough [FLOW]                 send no more than what was sent
  *   close, abort                  close all flows
  *   quit                          end now; end of file does the same
  * Every message is checked: see content.h. Exit status: 0 all went well, 1 something failed, 3 the channel is gone.
@@ -22,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -349,7 +352,7 @@ static void take_event(const machnet_event *event)
     } else if (event->type == MACHNET_EVENT_SEND_SPACE) {
         flow->blocked = false;
     } else if (event->type == MACHNET_EVENT_RECEIVE_STALLED) {
-        printf("{\"event\": \"stalled\", \"flow\": %u, \"value\": %" PRIu64 "}\n", number_of(flow), event->value);
+        printf("{\"event\": \"stalled\", \"flow\": %u, \"value\": %" PRIu64 ", \"held\": %" PRIu64 "}\n", number_of(flow), event->value, held_count);
     } else if (event->type == MACHNET_EVENT_CLOSED) {
         flow->ended = true;
         flow->ended_ns = now_ns();
@@ -406,14 +409,17 @@ static void report(void)
 static void obey(const char *line)
 {
     uint32_t which = UINT32_MAX;
+    uint64_t count = 1;
     char command[16] = "";
-    if (sscanf(line, "%15s %u", command, &which) < 1)
+    if (sscanf(line, "%15s %u %" SCNu64, command, &which, &count) < 1)
         return;
     progressed = true;
     if (strcmp(command, "report") == 0)
         report();
     else if (strcmp(command, "quit") == 0)
         quitting = true;
+    else if (strcmp(command, "hold") == 0)
+        options.hold = true;
     else if (strcmp(command, "release") == 0) {
         options.hold = false;
         while (held_count > 0)
@@ -426,7 +432,9 @@ static void obey(const char *line)
             if (strcmp(command, "pause") == 0 || strcmp(command, "resume") == 0)
                 flows[i].paused = command[0] == 'p';
             else if (strcmp(command, "more") == 0)
-                flows[i].to_send++;
+                flows[i].to_send += count;
+            else if (strcmp(command, "enough") == 0)
+                flows[i].to_send = flows[i].sent;
             else
                 close_flow(&flows[i], strcmp(command, "abort") == 0 ? MACHNET_CLOSE_ABORT : 0);
         }
@@ -456,7 +464,22 @@ static void read_commands(void)
 
 /* ---- The loop ---- */
 
-/* The descriptor stays readable while a message waits that we do not take, so we look again soon instead. */
+/* Until there is a command or something new: edges, as the descriptor stays readable while a message waits that we do not take. A reader
+ * that stops must not cost more than its flow, else tests of what the others lose would measure it. */
+static void wait_for_news(int fd)
+{
+    static int epoll = -1;
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = STDIN_FILENO};
+    if (epoll < 0) {
+        epoll = epoll_create1(EPOLL_CLOEXEC);
+        epoll_ctl(epoll, EPOLL_CTL_ADD, STDIN_FILENO, &event);
+        event = (struct epoll_event){.events = EPOLLIN | EPOLLET, .data.fd = fd};
+        epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+    }
+    if (epoll_wait(epoll, &event, 1, 100) > 0 && event.data.fd == STDIN_FILENO)
+        read_commands();
+}
+
 static void wait_for_something(void)
 {
     bool some_paused = false;
@@ -470,10 +493,12 @@ static void wait_for_something(void)
     int fd = machnet_channel_fd(channel);
     if (fd < 0)
         end_on("fd", fd);
-    struct pollfd polled[2] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = some_paused ? -1 : fd, .events = POLLIN}};
-    struct timespec wait = {.tv_nsec = some_paused ? 200000 : 100000000};
-    if (options.blocking)
-        wait.tv_nsec = 0;
+    if (some_paused) {
+        wait_for_news(fd);
+        return;
+    }
+    struct pollfd polled[2] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
+    struct timespec wait = {.tv_nsec = options.blocking ? 0 : 100000000};
     if (ppoll(polled, 2, &wait, NULL) > 0 && polled[0].revents != 0)
         read_commands();
 }
