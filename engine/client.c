@@ -38,11 +38,15 @@ void client_hold(struct client *client)
 
 void client_let_go(struct client *client)
 {
-    struct controller *controller = client->controller;
     assert(client->holds > 0);
     client->holds--;
-    if (client->holds > 0 || client->state != CLIENT_CLOSING)
-        return;
+    if (client->holds == 0 && client->state == CLIENT_CLOSING)
+        controller_let_go(client->controller, client);
+}
+
+void client_free(struct client *client)
+{
+    struct controller *controller = client->controller;
     attach_free(client);
     quota_give(controller->quota, client->user, QUOTA_CONNECTIONS, 1);
     HASH_DELETE(by_id, controller->clients_by_id, client);

@@ -31,6 +31,34 @@ static const char *set_number(const char *text, uint64_t min, uint64_t max, uint
     return NULL;
 }
 
+static const char *set_small(const char *text, uint32_t min, uint32_t max, uint32_t *number)
+{
+    uint64_t value = *number;
+    const char *wrong = set_number(text, min, max, &value);
+    *number = (uint32_t)value;
+    return wrong;
+}
+
+/* A number of units of unit_ns. */
+static const char *set_duration(const char *text, uint64_t min, uint64_t max, uint64_t unit_ns, uint64_t *ns)
+{
+    uint64_t value;
+    const char *wrong = set_number(text, min, max, &value);
+    if (wrong == NULL)
+        *ns = value * unit_ns;
+    return wrong;
+}
+
+/* Which of the names; -1: none. */
+static int find_name(const char *text, const char *const *names, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (strcmp(text, names[i]) == 0)
+            return (int)i;
+    }
+    return -1;
+}
+
 static const char *set_size(const char *text, uint64_t min, uint64_t max, uint64_t *bytes)
 {
     static const char units[] = "KMGT";
@@ -60,10 +88,9 @@ static const char *set_text(const char *text, char *place, size_t capacity)
 
 static const char *set_udp_port(struct config *config, const char *text)
 {
-    uint64_t port;
-    const char *wrong = set_number(text, 1, UINT16_MAX, &port);
-    if (wrong == NULL)
-        config->udp_port = (uint16_t)port;
+    uint32_t port = config->udp_port;
+    const char *wrong = set_small(text, 1, UINT16_MAX, &port);
+    config->udp_port = (uint16_t)port;
     return wrong;
 }
 
@@ -114,33 +141,23 @@ static const char *set_quota_listeners(struct config *config, const char *text)
 
 static const char *set_spin(struct config *config, const char *text)
 {
-    uint64_t us;
-    const char *wrong = set_number(text, 0, 1000000, &us);
-    if (wrong == NULL)
-        config->spin_ns = us * 1000;
-    return wrong;
+    return set_duration(text, 0, 1000000, 1000, &config->spin_ns);
 }
 
 static const char *set_workers(struct config *config, const char *text)
 {
-    uint64_t workers;
-    const char *wrong = set_number(text, 1, HANDOVER_WORKERS_MAX, &workers);
-    if (wrong == NULL)
-        config->workers = (uint32_t)workers;
-    return wrong;
+    return set_small(text, 1, HANDOVER_WORKERS_MAX, &config->workers);
 }
 
 static const char *set_poll(struct config *config, const char *text)
 {
     static const char *const names[] = {
         [WORKER_POLL_ADAPTIVE] = "adaptive", [WORKER_POLL_SPIN] = "spin", [WORKER_POLL_SLEEP] = "sleep"};
-    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strcmp(text, names[i]) == 0) {
-            config->poll = (enum worker_poll)i;
-            return NULL;
-        }
-    }
-    return not_allowed;
+    int poll = find_name(text, names, sizeof names / sizeof names[0]);
+    if (poll < 0)
+        return not_allowed;
+    config->poll = (enum worker_poll)poll;
+    return NULL;
 }
 
 /* "3" or "0,2-3" */
@@ -170,32 +187,22 @@ static const char *set_cpus(struct config *config, const char *text)
 
 static const char *set_dead_peer(struct config *config, const char *text)
 {
-    uint64_t ms;
-    const char *wrong = set_number(text, 100, 3600000, &ms);
-    if (wrong == NULL)
-        config->dead_peer_ns = ms * 1000000;
-    return wrong;
+    return set_duration(text, 100, 3600000, 1000000, &config->dead_peer_ns);
 }
 
 static const char *set_log_level(struct config *config, const char *text)
 {
     static const char *const names[] = {"error", "warning", "info", "debug"};
-    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strcmp(text, names[i]) == 0) {
-            config->log_level = (enum log_level)i;
-            return NULL;
-        }
-    }
-    return not_allowed;
+    int level = find_name(text, names, sizeof names / sizeof names[0]);
+    if (level < 0)
+        return not_allowed;
+    config->log_level = (enum log_level)level;
+    return NULL;
 }
 
 static const char *set_mtu(struct config *config, const char *text)
 {
-    uint64_t mtu;
-    const char *wrong = set_number(text, 1300, 9001, &mtu);
-    if (wrong == NULL)
-        config->mtu = (uint32_t)mtu;
-    return wrong;
+    return set_small(text, 1300, 9001, &config->mtu);
 }
 
 const struct config_key config_keys[] = {

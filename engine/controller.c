@@ -21,6 +21,8 @@ enum {
     CLIENTS_MIN = 16,
 };
 
+#define GIVE_BACK_NS UINT64_C(1000000) /* of a turn of the loop; a channel with small arenas takes as long */
+
 /* ---- Connections ---- */
 
 /* Descriptors or memory are short: the connection stays in the queue, and the loop must not turn round it. */
@@ -69,6 +71,48 @@ static void on_mail(int fd, short what, void *arg)
     }
 }
 
+/* ---- Memory ---- */
+
+/* Giving pages back to the kernel is the one thing here that takes long, and applications with thousands of channels may end at once: whoever
+ * asks meanwhile is not to wait for all of it. At least one client is freed. */
+static void give_back(struct controller *controller, uint64_t most_ns)
+{
+    const uint64_t start = clock_now_ns();
+    do {
+        struct client *client = controller->leaving;
+        controller->leaving = client->leaving_next;
+        client_free(client);
+    } while (controller->leaving != NULL && clock_now_ns() - start < most_ns);
+}
+
+static void on_give_back(int fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    const struct timeval at_once = {0};
+    struct controller *controller = arg;
+    if (controller->leaving != NULL)
+        give_back(controller, GIVE_BACK_NS);
+    if (controller->leaving != NULL)
+        evtimer_add(&controller->give_back, &at_once);
+}
+
+void controller_let_go(struct controller *controller, struct client *client)
+{
+    const struct timeval at_once = {0};
+    if (controller->stopping) {
+        client_free(client);
+        return;
+    }
+    client->leaving_next = NULL;
+    if (controller->leaving == NULL) {
+        controller->leaving = client;
+        evtimer_add(&controller->give_back, &at_once);
+    } else {
+        controller->leaving_last->leaving_next = client;
+    }
+    controller->leaving_last = client;
+}
+
 /* ---- Shutdown ---- */
 
 static void break_loop(struct controller *controller, bool failed)
@@ -90,6 +134,8 @@ static void on_worker_shut_down(struct worker_message *command)
     if (--controller->workers_to_stop > 0)
         return;
     struct client *client, *next;
+    if (controller->leaving != NULL)
+        give_back(controller, UINT64_MAX);
     DL_FOREACH_SAFE (controller->clients, client, next)
         client_close(client, MACHNET_EENGINEGONE, "The engine ends.");
     controller_client_gone(controller);
@@ -161,6 +207,7 @@ static bool assign_events(struct controller *controller)
     event_assign(&controller->accept, base, config->socket, EV_READ | EV_PERSIST, on_accept, controller);
     evtimer_assign(&controller->accept_again, base, on_accept_again, controller);
     evtimer_assign(&controller->give_up, base, on_give_up, controller);
+    evtimer_assign(&controller->give_back, base, on_give_back, controller);
     bool added = event_add(&controller->accept, NULL) == 0 && assign_signals(controller);
     for (uint32_t i = 0; i < config->worker_count; i++) {
         event_assign(&controller->mail[i], base, worker_fd(config->workers[i]), EV_READ | EV_PERSIST, on_mail,
@@ -214,6 +261,8 @@ void controller_free(struct controller *controller)
     if (controller == NULL)
         return;
     struct client *client, *next;
+    controller->stopping = true;
+    controller->leaving = NULL; /* they are all in `clients` */
     DL_FOREACH_SAFE (controller->clients, client, next)
         abandon(client);
     status_free(controller->status);

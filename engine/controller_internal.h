@@ -102,6 +102,7 @@ struct client {
     struct quota_user *user;
     int socket, pidfd;
     struct event readable, died, deadline;
+    struct client *leaving_next;
     uint32_t holds; /* commands with the worker, and ourselves while a message is handled: keeps it from being freed */
 
     /* From MAPPING on. */
@@ -136,6 +137,8 @@ struct controller {
     struct event signals[CONTROLLER_SIGNALS];
     struct event mail[CONTROLLER_WORKERS_MAX];
     struct client *clients, *clients_by_id;
+    struct client *leaving, *leaving_last; /* closed, and no worker has their memory any more: it is given back a little in each turn of the loop */
+    struct event give_back;
     uint32_t client_count, client_max;
     uint64_t last_client, start_ns;
     uint32_t worker_channels[CONTROLLER_WORKERS_MAX]; /* with each worker, coming, there, or leaving */
@@ -155,6 +158,8 @@ struct controller {
 
 /* Shutdown: the last client is gone. */
 void controller_client_gone(struct controller *controller);
+/* Nobody holds the client any more: it is freed, in its turn. */
+void controller_let_go(struct controller *controller, struct client *client);
 
 /* ---- client.c ---- */
 
@@ -169,6 +174,7 @@ void client_set_state(struct client *client, enum client_state state);
 void client_send(struct client *client, const struct mn_control_header *message, const int *fds, uint32_t fd_count);
 /* Restarts or stops the time for the present step. */
 void client_set_deadline(struct client *client, bool on);
+void client_free(struct client *client);
 void client_hold(struct client *client);
 void client_let_go(struct client *client);
 /* Logs a warning about it; of many in a second only the first, so that no client can fill the log. */

@@ -25,7 +25,7 @@ enum { LINE = 128, RING_BYTES_MAX = 1 << 20, RING_BYTES_MIN = 1 << 16, RING_BYTE
  *   the rest         free
  *
  * Each of these is a sequence of records, each at a multiple of RECORD_ALIGN and without a break: where one does not fit before the end
- * of the bytes, a record of length FILLER stands there instead, and it comes at the beginning. `tail` is stored (release) by the producer,
+ * of the bytes, a FILLER stands there instead, and it comes at the beginning. `tail` is stored (release) by the producer,
  * which makes the records below it visible to who loads it (acquire); `head` just so by the consumer, for the space below it.
  */
 struct ring {
@@ -42,13 +42,15 @@ struct ring {
 };
 
 struct record {
-    uint32_t length; /* of the packet, or FILLER */
+    uint16_t kind;   /* enum handover_kind, or FILLER; the rest of a filler is not written */
+    uint16_t length; /* of the bytes behind the record */
     uint16_t local_port, remote_port;
     uint8_t local_ip[16], remote_ip[16];
 };
-#define FILLER UINT32_MAX
+enum { FILLER = UINT16_MAX };
 
 static_assert(sizeof(struct record) == 40, "no padding");
+static_assert(WIRE_PACKET_MAX <= UINT16_MAX, "lengths fit");
 
 /* Where a worker is called. Bit i of the masks stands for the ring from worker i. */
 struct inbox {
@@ -156,7 +158,8 @@ static bool has_room(struct ring *ring, uint64_t bytes)
     return end - ring->head_seen <= ring->mask + 1;
 }
 
-bool handover_put(struct handover *handover, uint32_t from, uint32_t to, const struct nic_packet *packet)
+bool handover_put(struct handover *handover, uint32_t from, uint32_t to, enum handover_kind kind,
+                  const struct nic_packet *packet)
 {
     assert(packet->length <= WIRE_PACKET_MAX);
     struct ring *ring = ring_of(handover, from, to);
@@ -165,12 +168,14 @@ bool handover_put(struct handover *handover, uint32_t from, uint32_t to, const s
     uint64_t fill = bytes > to_end ? to_end : 0;
     if (!has_room(ring, fill + bytes))
         return false;
-    if (fill > 0) { /* at least RECORD_ALIGN bytes: enough for the length */
-        memcpy(ring->bytes + (ring->written & ring->mask), &(uint32_t){FILLER}, sizeof(uint32_t));
+    if (fill > 0) { /* at least RECORD_ALIGN bytes: enough for the kind */
+        memcpy(ring->bytes + (ring->written & ring->mask), &(uint16_t){FILLER}, sizeof(uint16_t));
         ring->written += fill;
     }
-    struct record record = {
-        .length = packet->length, .local_port = packet->local.port, .remote_port = packet->remote.port};
+    struct record record = {.kind = (uint16_t)kind,
+                            .length = (uint16_t)packet->length,
+                            .local_port = packet->local.port,
+                            .remote_port = packet->remote.port};
     memcpy(record.local_ip, packet->local.ip, sizeof record.local_ip);
     memcpy(record.remote_ip, packet->remote.ip, sizeof record.remote_ip);
     uint8_t *place = ring->bytes + (ring->written & ring->mask);
@@ -210,8 +215,8 @@ static const uint8_t *next_record(struct ring *ring, struct record *record)
                 return NULL;
         }
         const uint8_t *place = ring->bytes + (ring->read & ring->mask);
-        memcpy(&record->length, place, sizeof record->length);
-        if (record->length != FILLER) {
+        memcpy(&record->kind, place, sizeof record->kind);
+        if (record->kind != FILLER) {
             memcpy(record, place, sizeof *record);
             ring->read += record_bytes(record->length);
             return place + sizeof *record;
@@ -220,12 +225,14 @@ static const uint8_t *next_record(struct ring *ring, struct record *record)
     }
 }
 
-static bool take_packet(struct ring *ring, struct nic_packet *packet)
+static bool take_item(struct ring *ring, struct handover_item *item)
 {
     struct record record;
     const uint8_t *data = next_record(ring, &record);
     if (data == NULL)
         return false;
+    struct nic_packet *packet = &item->packet;
+    item->kind = (enum handover_kind)record.kind;
     *packet = (struct nic_packet){
         .data = (uint8_t *)(uintptr_t)data,
         .length = record.length,
@@ -244,7 +251,7 @@ static uint32_t ring_in_turn(const struct inbox *inbox)
     return (uint32_t)__builtin_ctzll(in_turn != 0 ? in_turn : inbox->nonempty);
 }
 
-uint32_t handover_take(struct handover *handover, uint32_t to, struct nic_packet *packets, uint32_t max)
+uint32_t handover_take(struct handover *handover, uint32_t to, struct handover_item *items, uint32_t max)
 {
     struct inbox *inbox = &handover->inboxes[to];
     uint32_t count = 0;
@@ -255,7 +262,7 @@ uint32_t handover_take(struct handover *handover, uint32_t to, struct nic_packet
         struct ring *ring = ring_of(handover, from, to);
         inbox->taken |= UINT64_C(1) << from;
         inbox->next = (from + 1) % HANDOVER_WORKERS_MAX;
-        while (count < max && take_packet(ring, &packets[count]))
+        while (count < max && take_item(ring, &items[count]))
             count++;
         if (count < max)
             inbox->nonempty &= ~(UINT64_C(1) << from);

@@ -55,7 +55,7 @@ enum worker_message_type {
     WORKER_REGION_REFUSED = 4, /* command: channel */
     WORKER_LISTEN = 5,         /* command: channel, endpoint, listener -> status */
     WORKER_UNLISTEN = 6,       /* command: channel, listener */
-    WORKER_STATUS = 7,         /* command: calls report(report_arg, worker) on the worker's thread */
+    WORKER_STATUS = 7,         /* command: calls report(report_arg, worker) on the worker's thread, before commands that wait */
     WORKER_SHUTDOWN = 8,       /* command: tells applications and peers, frees all channels */
     WORKER_BROKEN = 16,        /* notice: channel broke the rules (status) */
     WORKER_REGION_WANTED = 17, /* notice: channel wants a receive region of at least `bytes` */

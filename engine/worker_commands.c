@@ -5,6 +5,8 @@
 #include "wire/wire.h"
 #include "worker_internal.h"
 
+enum { COMMANDS_PER_TURN = 16 }; /* a DETACH may take as long as its channel has flows */
+
 #define SHUTDOWN_NS UINT64_C(50000000) /* so long we try to tell the peers */
 
 static void shut_down(struct worker *worker, uint64_t now)
@@ -71,18 +73,38 @@ static int run(struct worker *worker, struct worker_message *command, uint64_t n
     }
 }
 
-uint32_t worker_run_commands(struct worker *worker, uint64_t now)
+static void run_into(struct message_list *done, struct worker *worker, struct worker_message *command, uint64_t now)
 {
-    if (!atomic_load_explicit(&worker->mailbox.mail, memory_order_relaxed))
-        return 0;
+    command->status = run(worker, command, now);
+    message_append(done, command);
+}
+
+/* STATUS is not in any order with the others, and does not wait behind thousands of them. */
+static uint32_t take_mail(struct worker *worker, struct message_list *done, uint64_t now)
+{
     uint32_t count = 0;
-    struct message_list done = {0};
     struct worker_message *next;
     for (struct worker_message *command = mailbox_take(&worker->mailbox); command != NULL; command = next) {
         next = command->next;
-        command->status = run(worker, command, now);
-        message_append(&done, command);
+        if (command->type == WORKER_STATUS)
+            run_into(done, worker, command, now);
+        else
+            message_append(&worker->commands, command);
         count++;
+    }
+    return count;
+}
+
+uint32_t worker_run_commands(struct worker *worker, uint64_t now)
+{
+    struct message_list done = {0};
+    uint32_t count = 0;
+    if (atomic_load_explicit(&worker->mailbox.mail, memory_order_relaxed))
+        count += take_mail(worker, &done, now);
+    for (uint32_t i = 0; i < COMMANDS_PER_TURN && worker->commands.head != NULL; i++, count++) {
+        struct worker_message *command = worker->commands.head;
+        worker->commands.head = command->next;
+        run_into(&done, worker, command, now);
     }
     mailbox_deliver(&worker->mailbox, done);
     return count;

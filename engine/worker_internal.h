@@ -41,6 +41,7 @@ struct worker {
     uint32_t index, worker_count; /* of the engine's workers this is which */
     pthread_t thread;
     struct mailbox mailbox;
+    struct message_list commands; /* taken out of it, in their order */
     int epoll;
     bool nic_wakes; /* the NIC has descriptors to sleep on */
     struct nic *loop;
@@ -83,7 +84,7 @@ void worker_free(struct worker *worker);
 
 bool mailbox_init(struct mailbox *mailbox);
 void mailbox_fini(struct mailbox *mailbox);
-/* Takes all commands that wait. */
+/* Takes all commands that wait; they are linked by `next`. */
 struct worker_message *mailbox_take(struct mailbox *mailbox);
 /* Hands messages to the controller, in their order. */
 void mailbox_deliver(struct mailbox *mailbox, struct message_list messages);

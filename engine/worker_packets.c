@@ -66,7 +66,7 @@ static uint32_t owner_of(const struct worker *worker, struct nic_packet *packet)
 
 static void hand_over(struct worker *worker, uint32_t owner, const struct nic_packet *packet)
 {
-    if (handover_put(worker->config.handover, worker->index, owner, packet))
+    if (handover_put(worker->config.handover, worker->index, owner, HANDOVER_PACKET, packet))
         worker->counters.handed_over++;
     else
         worker->counters.handover_dropped++;
@@ -112,20 +112,49 @@ static uint32_t receive_from(struct worker *worker, struct nic_queue *port, uint
     return total;
 }
 
+/* ---- Other workers ---- */
+
+static void take_item(struct worker *worker, const struct handover_item *item, uint64_t now)
+{
+    if (item->kind == HANDOVER_PACKET) {
+        receive_packet(worker, &item->packet, now);
+        worker->counters.handed_in++;
+    } else {
+        struct transport_claim claim = {.local = item->packet.local, .remote = item->packet.remote};
+        memcpy(&claim.epoch, item->packet.data, sizeof claim.epoch);
+        transport_claimed(worker->transport, &claim, now);
+    }
+}
+
 /* What other workers have for us. */
 static uint32_t take_over(struct worker *worker, uint64_t now)
 {
-    struct nic_packet packets[NIC_BURST];
+    struct handover_item items[NIC_BURST];
     uint32_t total = 0, count = NIC_BURST;
     for (uint32_t bursts = 0; bursts < HANDOVER_BURSTS && count == NIC_BURST; bursts++) {
-        count = handover_take(worker->config.handover, worker->index, packets, NIC_BURST);
+        count = handover_take(worker->config.handover, worker->index, items, NIC_BURST);
         for (uint32_t i = 0; i < count; i++)
-            receive_packet(worker, &packets[i], now);
+            take_item(worker, &items[i], now);
         handover_done(worker->config.handover, worker->index);
         total += count;
     }
-    worker->counters.handed_in += total;
     return total;
+}
+
+/* What the others should hear. A ring that is full has no room for it either: then they find out by their own PROBEs. */
+static void tell_others(struct worker *worker)
+{
+    struct transport_claim claim;
+    while (transport_take_claim(worker->transport, &claim)) {
+        const struct nic_packet packet = {.data = (uint8_t *)&claim.epoch,
+                                          .length = sizeof claim.epoch,
+                                          .local = claim.local,
+                                          .remote = claim.remote};
+        for (uint32_t to = 0; to < worker->worker_count; to++) {
+            if (to != worker->index)
+                (void)handover_put(worker->config.handover, worker->index, to, HANDOVER_CLAIM, &packet);
+        }
+    }
 }
 
 static uint32_t take_notices(struct worker *worker, uint64_t now)
@@ -151,6 +180,8 @@ uint32_t worker_receive(struct worker *worker, uint64_t now)
     if (worker->worker_count > 1) {
         handover_publish(worker->config.handover, worker->index);
         count += take_over(worker, now);
+        tell_others(worker);
+        handover_publish(worker->config.handover, worker->index);
     }
     return count;
 }

@@ -79,7 +79,7 @@ void peer_leave(struct flow *flow);
 void peer_heard(struct peer *peer, uint64_t now);
 /* The epoch of a peer is proven; flows of other epochs end. */
 void peer_believe(struct transport *transport, struct peer *peer, uint64_t epoch, uint64_t now);
-/* An INIT claims an epoch. */
+/* An INIT claims an epoch: those of another one there are asked, and the other workers told. */
 void peer_claimed(struct transport *transport, const struct transport_path *path, uint64_t epoch, uint64_t now);
 void peer_probe(struct transport *transport, const struct transport_path *path, const struct wire_probe *probe);
 void peer_probe_reply(struct transport *transport, const struct transport_path *path, const struct wire_probe *probe,
@@ -87,6 +87,12 @@ void peer_probe_reply(struct transport *transport, const struct transport_path *
 void peer_timeout(struct transport *transport, struct peer *peer, uint64_t now);
 /* The peer takes packets of up to `peer_limit` bytes: the flow's longest payload follows. */
 void peer_limit_payload(struct flow *flow, uint32_t peer_limit);
+
+/* ---- claims.c ---- */
+
+/* Somebody at the address of this peer is the engine of `epoch`, or says so: the other workers of our engine are to hear of it, if they have
+ * not lately. */
+void claim_tell(struct transport *transport, const struct peer_key *peer, uint64_t epoch, bool proven, uint64_t now);
 
 /* ---- packet.c: FLOW packets out ---- */
 

@@ -228,12 +228,17 @@ static void end_flows(struct transport *transport, struct peer *peer, bool all, 
     peer_release(transport, peer);
 }
 
+static bool knows(const struct peer *peer, uint64_t epoch)
+{
+    return peer->known && peer->epoch == epoch;
+}
+
 static struct peer *find_epoch(const struct transport *transport, const struct peer_key *any, uint64_t epoch)
 {
     struct host_key key;
     const struct host *host = host_find(transport, any, &key);
     struct peer *peer = host ? host->peers : NULL;
-    while (peer && !(peer->known && peer->epoch == epoch)) {
+    while (peer && !knows(peer, epoch)) {
         peer = peer->host_next;
     }
     return peer;
@@ -278,14 +283,29 @@ static void ask_others(struct transport *transport, const struct host *host, uin
     }
 }
 
-void peer_claimed(struct transport *transport, const struct transport_path *path, uint64_t epoch, uint64_t now)
+static void claimed(struct transport *transport, const struct peer_key *peer, uint64_t epoch, uint64_t now)
 {
-    struct peer_key peer = key_of(path);
     struct host_key key;
-    const struct host *host = host_find(transport, &peer, &key);
+    const struct host *host = host_find(transport, peer, &key);
     if (host) {
         ask_others(transport, host, epoch, now);
     }
+}
+
+void peer_claimed(struct transport *transport, const struct transport_path *path, uint64_t epoch, uint64_t now)
+{
+    const struct peer_key key = key_of(path);
+    const struct peer *peer = peer_find(transport, path);
+    if (!peer || !knows(peer, epoch)) {
+        claim_tell(transport, &key, epoch, false, now);
+    }
+    claimed(transport, &key, epoch, now);
+}
+
+void transport_claimed(struct transport *transport, const struct transport_claim *claim, uint64_t now)
+{
+    const struct peer_key key = {.local = claim->local, .remote = claim->remote};
+    claimed(transport, &key, claim->epoch, now);
 }
 
 void peer_believe(struct transport *transport, struct peer *peer, uint64_t epoch, uint64_t now)
@@ -293,6 +313,9 @@ void peer_believe(struct transport *transport, struct peer *peer, uint64_t epoch
     bool changed = peer->known && peer->epoch != epoch;
     uint64_t before = peer->epoch;
     peer_heard(peer, now);
+    if (!knows(peer, epoch)) {
+        claim_tell(transport, &peer->key, epoch, true, now);
+    }
     peer->known = true;
     peer->epoch = epoch;
     peer->probing = false; /* an answer that is under way speaks of the time before this handshake */
@@ -334,6 +357,7 @@ void peer_probe_reply(struct transport *transport, const struct transport_path *
     peer_heard(peer, now);
     if (probe->result == WIRE_PROBE_OTHER_EPOCH) {
         transport->counters.peers_restarted++;
+        claim_tell(transport, &peer->key, probe->own_epoch, true, now);
         engine_gone(transport, peer->key, peer->epoch, now);
     } else if (probe->result == WIRE_PROBE_NO_FLOWS) {
         end_flows(transport, peer, true, TRANSPORT_RESET, now);

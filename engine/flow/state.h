@@ -10,6 +10,7 @@
 #include "base/heap.h"
 #include "base/pool.h"
 #include "base/prng.h"
+#include "base/rate.h"
 #include "base/siphash.h"
 #include "flow/congestion.h"
 #include "flow/mtu.h"
@@ -253,6 +254,18 @@ struct host {
     struct peer *peers;
 };
 
+enum { CLAIMS_MAX = 32, CLAIMS_TOLD = 64 };
+
+/* Claims for the other workers of our engine. */
+struct claims {
+    struct transport_claim waiting[CLAIMS_MAX];
+    uint32_t count;
+    struct rate unproven;
+    struct claim_told {
+        uint64_t hash, at;
+    } told[CLAIMS_TOLD]; /* the newest of each place */
+};
+
 struct listener {
     struct endpoint local;
     uint64_t id;
@@ -298,6 +311,7 @@ struct transport {
     struct flow *reap;
     struct deque replies; /* struct reply */
     uint64_t reset_tokens, reset_refilled;
+    struct claims claims;
     uint16_t next_port;
 };
 

@@ -164,6 +164,15 @@ size_t transport_transmit(struct transport *transport, uint8_t *buffer, size_t c
 /* The path refused a packet as too long: flows over it send at most `max_udp_payload`, until a probe finds that more passes. */
 void transport_path_too_long(struct transport *transport, const struct transport_path *path, uint32_t max_udp_payload,
                              uint64_t now);
+/* That the engine at an address is the one of `epoch`, as a packet said that came to one of the workers. */
+struct transport_claim {
+    struct endpoint local, remote;
+    uint64_t epoch;
+};
+/* What the other workers of our engine should hear; false: nothing more. What nobody takes is bounded, and kept. */
+bool transport_take_claim(struct transport *transport, struct transport_claim *claim);
+/* What another worker heard. It is not believed: a peer that is known by another epoch is asked, unless it is being asked just now. */
+void transport_claimed(struct transport *transport, const struct transport_claim *claim, uint64_t now);
 /* When transport_timeout must be called next; UINT64_MAX: never. */
 uint64_t transport_next_timeout(const struct transport *transport);
 void transport_timeout(struct transport *transport, uint64_t now);

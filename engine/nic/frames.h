@@ -13,12 +13,10 @@
 
 /* What the device found out about a received frame, or is asked to do with a sent one. */
 enum frame_flags {
-    FRAME_IP_CHECKSUM_GOOD = 1 << 0,  /* rx: verified by the device */
-    FRAME_IP_CHECKSUM_BAD = 1 << 1,   /* rx */
-    FRAME_UDP_CHECKSUM_GOOD = 1 << 2, /* rx */
-    FRAME_UDP_CHECKSUM_BAD = 1 << 3,  /* rx */
-    FRAME_IP_CHECKSUM_PLEASE = 1 << 4,  /* tx: only if the device offers it; the field is 0 */
-    FRAME_UDP_CHECKSUM_PLEASE = 1 << 5, /* tx: likewise; the field holds the pseudo header's sum */
+    FRAME_IP_CHECKSUM_GOOD = 1 << 0,    /* rx: verified by the device; what is not, or is bad for it, is verified by us */
+    FRAME_UDP_CHECKSUM_GOOD = 1 << 1,   /* rx: likewise */
+    FRAME_IP_CHECKSUM_PLEASE = 1 << 2,  /* tx: only if the device offers it; the field is 0 */
+    FRAME_UDP_CHECKSUM_PLEASE = 1 << 3, /* tx: likewise; the field holds the pseudo header's sum */
 };
 
 /* One frame, from the destination MAC on, without FCS, contiguous. */

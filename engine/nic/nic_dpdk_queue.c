@@ -33,15 +33,10 @@ static void register_thread(struct dpdk_queue *queue)
 static uint32_t receive_flags(uint64_t flags)
 {
     uint32_t result = 0;
-    uint64_t ip = flags & RTE_MBUF_F_RX_IP_CKSUM_MASK, udp = flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
-    if (ip == RTE_MBUF_F_RX_IP_CKSUM_GOOD)
+    if ((flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD)
         result |= FRAME_IP_CHECKSUM_GOOD;
-    else if (ip == RTE_MBUF_F_RX_IP_CKSUM_BAD)
-        result |= FRAME_IP_CHECKSUM_BAD;
-    if (udp == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
+    if ((flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
         result |= FRAME_UDP_CHECKSUM_GOOD;
-    else if (udp == RTE_MBUF_F_RX_L4_CKSUM_BAD)
-        result |= FRAME_UDP_CHECKSUM_BAD;
     return result;
 }
 

@@ -9,7 +9,7 @@ usage() {
 Usage: tests/bench/scale.sh [OPTION]...
 
 Opens channels on one engine, flows from them to another engine, and sends a message through each flow. Prints how long each step took
-(all applications together), and what each engine has three seconds later: private and shared memory, descriptors, and what idling takes of a
+(all applications together) and how long the slowest `machnet status` took meanwhile, and what each engine has three seconds later: private and shared memory, descriptors, and what idling takes of a
 core.
 
   --channels N       (4096)
@@ -53,7 +53,7 @@ start_engines --quota-channels 65536 --quota-bytes $((needed + 1024))M --quota-f
 
 pids=()
 stop_all() {
-    [ ${#pids[@]} -eq 0 ] || kill "${pids[@]}" 2>/dev/null || true
+    kill "${asker-}" "${pids[@]}" 2>/dev/null || true
     clean_up
 }
 trap stop_all EXIT
@@ -71,6 +71,22 @@ flows_left() {
     local socket
     for socket in "$socket_1" "$socket_2"; do MACHNET_SOCKET=$socket "$build/bin/machnet" status --json 2>/dev/null || echo '"flow_count":1'; done |
         grep -o '"flow_count": *[0-9]*' | awk -F: '{ sum += $2 } END { print sum }'
+}
+
+# How long each `machnet status` of engine 1 takes, in seconds, until it is killed.
+ask_for_status() {
+    local start result
+    while :; do
+        start=$EPOCHREALTIME result=
+        MACHNET_SOCKET=$socket_1 "$build/bin/machnet" status --json >"$directory/status" 2>&1 || result=" (no answer)"
+        echo "$(since "$start")$result" >>"$directory/answers"
+        sleep 0.2
+    done
+}
+
+slowest_status() {
+    sort -g "$directory/answers" | tail -1
+    : >"$directory/answers"
 }
 
 declare -A base
@@ -107,6 +123,8 @@ go_on() {
     for ((i = 0; i < applications; i++)); do echo >&"${inputs[$i]}"; done
 }
 
+ask_for_status &
+asker=$!
 inputs=()
 for ((i = 0; i < applications; i++)); do
     mkfifo "$directory/in.$i"
@@ -120,6 +138,7 @@ wait_for_step ready
 echo "$applications applications, attached to engine 2 to listen"
 report ready 0
 for step in channels flows messages closed; do
+    slowest_status >/dev/null
     start=$EPOCHREALTIME
     go_on
     wait_for_step "$step"
@@ -133,6 +152,7 @@ for step in channels flows messages closed; do
             until [ "$(flows_left)" -eq 0 ]; do sleep 0.1; done
             printf 'all channels closed with their flows in %.2f s, and forgotten by both engines after %.2f s\n' "$seconds" "$(since "$start")" ;;
     esac
+    echo "  slowest answer to machnet status meanwhile: $(slowest_status) s"
     report "$step" "$count"
 done
 go_on

@@ -13,7 +13,7 @@
 
 enum { RING_BYTES = 1 << 15, PACKET_MAX = 3000 };
 
-/* A packet whose bytes and endpoints follow from its number. */
+/* A packet whose kind, bytes and endpoints follow from its number. */
 struct sample {
     uint8_t bytes[WIRE_PACKET_MAX];
     struct nic_packet packet;
@@ -28,16 +28,23 @@ static void make(struct sample *sample, uint32_t number, uint32_t length)
     sample->packet.remote = (struct endpoint){.ip = {2, (uint8_t)(number >> 8)}, .port = (uint16_t)(number >> 16)};
 }
 
+static enum handover_kind kind_of(uint32_t number)
+{
+    return number % 5 == 0 ? HANDOVER_CLAIM : HANDOVER_PACKET;
+}
+
 static bool put(struct handover *handover, uint32_t from, uint32_t to, uint32_t number, uint32_t length)
 {
     struct sample sample;
     make(&sample, number, length);
-    return handover_put(handover, from, to, &sample.packet);
+    return handover_put(handover, from, to, kind_of(number), &sample.packet);
 }
 
-static void expect(const struct nic_packet *packet, uint32_t number, uint32_t length)
+static void expect(const struct handover_item *item, uint32_t number, uint32_t length)
 {
+    const struct nic_packet *packet = &item->packet;
     struct sample sample;
+    cr_assert_eq(item->kind, kind_of(number));
     make(&sample, number, length);
     cr_assert_eq(packet->length, length);
     cr_assert_arr_eq(packet->data, sample.bytes, length);
@@ -54,41 +61,41 @@ static bool readable(int fd)
 Test(handover, take__gives_what_was_published_and_nothing_before)
 {
     struct handover *handover = handover_new(2, RING_BYTES);
-    struct nic_packet packets[4];
+    struct handover_item items[4];
     cr_assert(put(handover, 0, 1, 1, 100));
-    cr_assert_eq(handover_take(handover, 1, packets, 4), 0);
+    cr_assert_eq(handover_take(handover, 1, items, 4), 0);
     handover_publish(handover, 0);
     cr_assert(put(handover, 0, 1, 2, 0));
-    cr_assert_eq(handover_take(handover, 1, packets, 4), 1);
-    expect(&packets[0], 1, 100);
+    cr_assert_eq(handover_take(handover, 1, items, 4), 1);
+    expect(&items[0], 1, 100);
     handover_done(handover, 1);
-    cr_assert_eq(handover_take(handover, 1, packets, 4), 0);
+    cr_assert_eq(handover_take(handover, 1, items, 4), 0);
     handover_publish(handover, 0);
-    cr_assert_eq(handover_take(handover, 1, packets, 4), 1);
-    expect(&packets[0], 2, 0);
+    cr_assert_eq(handover_take(handover, 1, items, 4), 1);
+    expect(&items[0], 2, 0);
     handover_done(handover, 1);
-    cr_assert_eq(handover_take(handover, 0, packets, 4), 0);
+    cr_assert_eq(handover_take(handover, 0, items, 4), 0);
     handover_free(handover);
 }
 
 Test(handover, put__refuses_what_does_not_fit_until_it_is_done)
 {
     struct handover *handover = handover_new(2, RING_BYTES);
-    struct nic_packet packet;
+    struct handover_item item;
     uint32_t count = 0;
     while (put(handover, 0, 1, count, WIRE_PACKET_MAX))
         count++;
     cr_assert_eq(count, RING_BYTES / (WIRE_PACKET_MAX + 40));
     handover_publish(handover, 0);
-    cr_assert_eq(handover_take(handover, 1, &packet, 1), 1);
+    cr_assert_eq(handover_take(handover, 1, &item, 1), 1);
     cr_assert_not(put(handover, 0, 1, count, WIRE_PACKET_MAX), "its bytes are still lent");
-    expect(&packet, 0, WIRE_PACKET_MAX);
+    expect(&item, 0, WIRE_PACKET_MAX);
     handover_done(handover, 1);
     cr_assert(put(handover, 0, 1, count, 5000));
     handover_publish(handover, 0);
     for (uint32_t i = 1; i <= count; i++) {
-        cr_assert_eq(handover_take(handover, 1, &packet, 1), 1);
-        expect(&packet, i, i < count ? WIRE_PACKET_MAX : 5000);
+        cr_assert_eq(handover_take(handover, 1, &item, 1), 1);
+        expect(&item, i, i < count ? WIRE_PACKET_MAX : 5000);
         handover_done(handover, 1);
     }
     handover_free(handover);
@@ -102,7 +109,7 @@ Test(handover, ring__is_a_queue)
         uint32_t number, length;
     } queue[MOST];
     struct handover *handover = handover_new(2, RING_BYTES);
-    struct nic_packet packets[8];
+    struct handover_item items[8];
     struct prng prng;
     uint32_t written = 0, published = 0, read = 0, refused = 0;
     prng_init(&prng, 7);
@@ -119,10 +126,10 @@ Test(handover, ring__is_a_queue)
             handover_publish(handover, 1);
             published = written;
         } else {
-            uint32_t most = (uint32_t)prng_between(&prng, 1, 8), count = handover_take(handover, 0, packets, most);
+            uint32_t most = (uint32_t)prng_between(&prng, 1, 8), count = handover_take(handover, 0, items, most);
             cr_assert_eq(count, published - read < most ? published - read : most);
             for (uint32_t i = 0; i < count; i++, read++)
-                expect(&packets[i], queue[read % MOST].number, queue[read % MOST].length);
+                expect(&items[i], queue[read % MOST].number, queue[read % MOST].length);
             handover_done(handover, 0);
         }
     }
@@ -134,7 +141,7 @@ Test(handover, ring__is_a_queue)
 Test(handover, take__serves_all_rings_in_turn)
 {
     struct handover *handover = handover_new(HANDOVER_WORKERS_MAX, RING_BYTES);
-    struct nic_packet packet;
+    struct handover_item item;
     uint32_t seen[HANDOVER_WORKERS_MAX] = {0};
     for (uint32_t from = 0; from < HANDOVER_WORKERS_MAX; from++) {
         for (uint32_t i = 0; i < 3 && from != 5; i++)
@@ -142,8 +149,8 @@ Test(handover, take__serves_all_rings_in_turn)
         handover_publish(handover, from);
     }
     for (uint32_t i = 0; i < 2 * (HANDOVER_WORKERS_MAX - 1); i++) {
-        cr_assert_eq(handover_take(handover, 5, &packet, 1), 1);
-        seen[packet.local.port]++;
+        cr_assert_eq(handover_take(handover, 5, &item, 1), 1);
+        seen[item.packet.local.port]++;
         handover_done(handover, 5);
     }
     for (uint32_t from = 0; from < HANDOVER_WORKERS_MAX; from++)
@@ -154,18 +161,18 @@ Test(handover, take__serves_all_rings_in_turn)
 Test(handover, sleep__only_when_there_is_nothing_and_then_publish_wakes_once)
 {
     struct handover *handover = handover_new(2, RING_BYTES);
-    struct nic_packet packet;
+    struct handover_item item;
     int fd = handover_fd(handover, 1);
     cr_assert(put(handover, 0, 1, 1, 10));
     cr_assert(put(handover, 0, 1, 2, 10));
     handover_publish(handover, 0);
     cr_assert_not(handover_sleep(handover, 1));
-    cr_assert_eq(handover_take(handover, 1, &packet, 1), 1);
+    cr_assert_eq(handover_take(handover, 1, &item, 1), 1);
     handover_done(handover, 1);
     cr_assert_not(handover_sleep(handover, 1), "one is left");
-    cr_assert_eq(handover_take(handover, 1, &packet, 1), 1);
+    cr_assert_eq(handover_take(handover, 1, &item, 1), 1);
     handover_done(handover, 1);
-    cr_assert_eq(handover_take(handover, 1, &packet, 1), 0);
+    cr_assert_eq(handover_take(handover, 1, &item, 1), 0);
     cr_assert(handover_sleep(handover, 1));
     cr_assert_not(readable(fd));
     for (uint32_t i = 0; i < 3; i++) {
@@ -205,7 +212,7 @@ static void sleep_for_more(struct handover *handover, uint32_t index)
 static void *stress_main(void *arg)
 {
     struct stress *stress = arg;
-    struct nic_packet packets[32];
+    struct handover_item items[32];
     struct prng prng;
     uint32_t sent[STRESS_WORKERS] = {0}, taken[STRESS_WORKERS] = {0}, left = STRESS_PACKETS * (STRESS_WORKERS - 1);
     prng_init(&prng, stress->index);
@@ -219,14 +226,15 @@ static void *stress_main(void *arg)
             sending |= to != stress->index && sent[to] < STRESS_PACKETS;
         }
         handover_publish(stress->handover, stress->index);
-        uint32_t count = handover_take(stress->handover, stress->index, packets, 32);
+        uint32_t count = handover_take(stress->handover, stress->index, items, 32);
         for (uint32_t i = 0; i < count; i++) {
-            uint32_t number = (uint32_t)packets[i].local.port | (uint32_t)packets[i].remote.port << 16, from = 0;
-            while (from == stress->index || taken[from] != number || packets[i].length != number * 37 % 500) {
+            uint32_t number = (uint32_t)items[i].packet.local.port | (uint32_t)items[i].packet.remote.port << 16,
+                     from = 0;
+            while (from == stress->index || taken[from] != number || items[i].packet.length != number * 37 % 500) {
                 from++; /* numbers are what tells the senders apart: one of them must be there */
                 cr_assert_lt(from, STRESS_WORKERS);
             }
-            expect(&packets[i], number, number * 37 % 500);
+            expect(&items[i], number, number * 37 % 500);
             taken[from]++;
         }
         handover_done(stress->handover, stress->index);

@@ -183,8 +183,8 @@ Test(nic_ethernet, receive__what_the_device_verified_is_not_verified_again)
     frame_mem_inject(net.devices[1], 0, frame, length, FRAME_IP_CHECKSUM_GOOD | FRAME_UDP_CHECKSUM_GOOD);
     ether_net_settle(&net, 1, &received);
     cr_assert_eq(received.count, 2);
-    frame_mem_inject(net.devices[1], 0, frame, length, FRAME_IP_CHECKSUM_BAD | FRAME_UDP_CHECKSUM_GOOD);
-    frame_mem_inject(net.devices[1], 0, frame, length, FRAME_IP_CHECKSUM_GOOD | FRAME_UDP_CHECKSUM_BAD);
+    frame_mem_inject(net.devices[1], 0, frame, length, FRAME_UDP_CHECKSUM_GOOD);
+    frame_mem_inject(net.devices[1], 0, frame, length, FRAME_IP_CHECKSUM_GOOD);
     ether_net_settle(&net, 1, &received);
     cr_assert_eq(received.count, 2);
     cr_assert_eq(counters(1)->bad_checksum, 2);

@@ -28,6 +28,7 @@ static struct {
     struct directory *directories[ENGINES];
     struct handover *handovers[ENGINES];
     uint32_t workers[ENGINES];
+    uint64_t epochs[ENGINES];
     struct seat seats[SEATS_MAX];
     uint32_t count; /* of seats */
     uint64_t now;
@@ -49,7 +50,7 @@ static void start_worker(struct seat *seat)
         .handover = world.handovers[e],
         .directory = world.directories[e],
         .spin_ns = 50000,
-        .transport = {.epoch = 1 + e,
+        .transport = {.epoch = world.epochs[e],
                       .seed = 100 * e + seat->worker,
                       .worker = (uint8_t)seat->worker,
                       .max_flows = 1000,
@@ -87,6 +88,7 @@ static void open_world(uint32_t workers_a, uint32_t workers_b, uint64_t hash)
     nic_mem_set_hash(world.network, hash);
     for (uint32_t e = 0; e < ENGINES; e++) {
         world.workers[e] = e == 0 ? workers_a : workers_b;
+        world.epochs[e] = 1 + e;
         world.paths[e] =
             (struct path_table){.addresses = {address_of(e, 0)}, .address_count = 1, .udp_port = UDP_PORT};
         world.nics[e] = nic_mem_open(world.network, world.paths[e].addresses, 1, UDP_PORT, world.workers[e],
@@ -97,6 +99,29 @@ static void open_world(uint32_t workers_a, uint32_t workers_b, uint64_t hash)
             struct seat *seat = &world.seats[world.count++];
             seat->engine = e;
             seat->worker = w;
+            start_worker(seat);
+            attach_and_listen(seat);
+        }
+    }
+}
+
+/* Its end is not heard of by the other one, as if it had been killed. */
+static void restart_engine(uint32_t e)
+{
+    struct nic_mem_impairments silent = {.partitioned = true};
+    nic_mem_impair_all(world.network, &silent);
+    for (uint32_t i = 0; i < world.count; i++) {
+        if (world.seats[i].engine == e) {
+            bench_detach(&world.seats[i].client);
+            worker_free(world.seats[i].bench.worker);
+        }
+    }
+    nic_mem_impair_all(world.network, &(struct nic_mem_impairments){0});
+    world.epochs[e] += ENGINES;
+    for (uint32_t i = 0; i < world.count; i++) {
+        struct seat *seat = &world.seats[i];
+        if (seat->engine == e) {
+            *seat = (struct seat){.engine = e, .worker = seat->worker};
             start_worker(seat);
             attach_and_listen(seat);
         }
@@ -360,4 +385,41 @@ Test(workers, opens__are_refused_where_nobody_listens)
     let_all_talk();
     expect_all(0, 0, 0, world.count);
     close_world();
+}
+
+/* Every worker of the first engine has an idle flow; then the second restarts, and one of its workers opens a flow, or is opened one to. */
+static void a_restart_is_noticed_by_all(uint32_t workers, uint64_t hash, bool peer_opens)
+{
+    open_world(workers, workers, hash);
+    for (uint32_t w = 0; w < workers; w++)
+        open_flow(&world.seats[w], workers + w);
+    let_all_talk();
+    restart_engine(1);
+    let_all_talk();
+    for (uint32_t w = 0; w < workers; w++)
+        cr_assert_eq(world.seats[w].ended, 0);
+    const uint64_t start = world.now;
+    struct seat *opener = &world.seats[peer_opens ? 2 * workers - 1 : workers - 1];
+    const uint32_t before = opener->established;
+    open_flow(opener, peer_opens ? 0 : workers);
+    let_all_talk();
+    cr_assert_lt(world.now - start, SECOND / 2, "no PROBE was due in that time");
+    for (uint32_t w = 0; w < workers; w++)
+        cr_assert_eq(world.seats[w].ended, 1, "worker %u", w);
+    cr_assert_eq(opener->established, before + 1);
+    run_for(10 * SECOND);
+    let_all_talk();
+    for (uint32_t i = 0; i < world.count; i++)
+        cr_assert_eq(world.seats[i].ended, world.seats[i].engine == 0 ? 1 : 0, "the new flow stays");
+    close_world();
+}
+
+Test(workers, restart_of_a_peer__is_noticed_by_all_in_round_trips)
+{
+    for (uint64_t hash = 0; hash < 3; hash++) {
+        for (uint32_t workers = 2; workers <= WORKERS_MAX; workers++) {
+            a_restart_is_noticed_by_all(workers, hash, false);
+            a_restart_is_noticed_by_all(workers, hash, true);
+        }
+    }
 }
