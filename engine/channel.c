@@ -87,7 +87,7 @@ static void signal_application(struct channel *channel)
     channel->wakeups++;
 }
 
-bool channel_flush(struct channel *channel)
+uint32_t channel_flush(struct channel *channel)
 {
     uint32_t news = 0;
     if (channel->deliveries_posted) {
@@ -102,14 +102,14 @@ bool channel_flush(struct channel *channel)
         news |= MN_WAKE_ROOM;
     channel->deliveries_posted = channel->completions_posted = channel->submissions_taken = false;
     if (news == 0)
-        return false;
+        return 0;
     /* Either we see that it sleeps, or its last look at the rings, behind its own fence, sees what we published (here, or
      * when we took submissions). */
     atomic_thread_fence(memory_order_seq_cst);
     if ((atomic_load_explicit(&channel->header->client_sleeping, memory_order_relaxed) & news) != 0 &&
         (atomic_exchange_explicit(&channel->header->client_sleeping, 0, memory_order_relaxed) & news) != 0)
         signal_application(channel);
-    return (news & MN_WAKE_DELIVERIES) != 0;
+    return news;
 }
 
 void channel_announce_closed(struct channel *channel, int32_t status)

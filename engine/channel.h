@@ -68,8 +68,8 @@ int channel_poll(struct channel *channel, uint64_t now);
 
 /* Publishes what was posted since the last flush, and signals the application if it sleeps and waits for that, or for
  * room in submissions and some were taken.
- * Returns whether any of it is a delivery. */
-bool channel_flush(struct channel *channel);
+ * Returns what it was: MN_WAKE_* of client_sleeping. */
+uint32_t channel_flush(struct channel *channel);
 
 /* Before the worker stops polling this channel: sets the need-wakeup flag and looks once more. True: it may sleep
  * until the application signals its event descriptor or *deadline (UINT64_MAX: none) has come. */

@@ -37,6 +37,15 @@ static int32_t status_of(enum transport_status status)
     return MACHNET_ESYSTEM;
 }
 
+/* Something was posted: channel_flush tells of it. Once is enough till then. */
+static void to_flush(struct channel *channel, bool *posted)
+{
+    if (!*posted) {
+        *posted = true;
+        worker_schedule(channel->worker, channel);
+    }
+}
+
 /* ---- Completions ---- */
 
 void channel_complete(struct channel *channel, uint64_t cookie, int32_t status)
@@ -50,8 +59,7 @@ void channel_complete(struct channel *channel, uint64_t cookie, int32_t status)
     struct mn_completion completion = {.cookie = cookie, .status = status};
     memcpy(mn_ring_entry(&channel->completions, 0), &completion, sizeof completion);
     mn_ring_advance(&channel->completions, 1);
-    channel->completions_posted = true;
-    worker_schedule(channel->worker, channel);
+    to_flush(channel, &channel->completions_posted);
 }
 
 static void op_sent(struct transport_owner *owner, void *flow_user, uint64_t cookie, enum transport_status status)
@@ -82,8 +90,7 @@ static void post(struct channel *channel, const void *entry)
 {
     memcpy(mn_ring_entry(&channel->deliveries, 0), entry, sizeof(struct mn_delivery));
     mn_ring_advance(&channel->deliveries, 1);
-    channel->deliveries_posted = true;
-    worker_schedule(channel->worker, channel);
+    to_flush(channel, &channel->deliveries_posted);
 }
 
 /* Half of the leases are for whoever comes first, the others are shared evenly: flows that nobody reads leave some to those that are. */

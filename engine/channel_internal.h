@@ -67,11 +67,12 @@ struct channel {
     struct channel_region regions[MN_REGIONS_MAX];
     struct mn_arena *arena; /* of all RECEIVE regions */
     uint64_t receive_bytes_max;
-    bool memory_short;   /* an extent was refused since memory was last announced */
-    bool memory_freed;   /* an extent came back since then */
-    bool region_wanted;  /* a request is under way */
-    bool growth_refused; /* the last one was not granted */
-    uint64_t grow_after; /* ask for no region before */
+    bool memory_short;    /* an extent was refused since memory was last announced */
+    bool memory_freed;    /* an extent came back since then */
+    bool region_wanted;   /* a request is under way */
+    bool growth_refused;  /* the last one was not granted */
+    uint64_t grow_after;  /* ask for no region before */
+    uint64_t small_bytes; /* free bytes of the arena that large messages leave; fewer are scarce */
 
     struct lease *leases;
     uint32_t lease_capacity, lease_free; /* head of the free list, or LEASE_NONE */

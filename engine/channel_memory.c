@@ -68,16 +68,21 @@ static uint64_t small_share(uint64_t total)
 /* Free blocks of those that are there which large messages must leave. */
 static uint32_t kept_for_small(const struct channel *channel)
 {
-    uint64_t left = growth_left(channel);
-    uint64_t share = small_share(mn_arena_bytes(channel->arena) + left);
-    return share > left ? (uint32_t)((share - left) / MN_BLOCK) : 0;
+    return (uint32_t)(channel->small_bytes / MN_BLOCK);
 }
 
 static void room_changed(struct channel *channel)
 {
+    channel->owner.scarce = mn_arena_free_bytes(channel->arena) < channel->small_bytes;
+}
+
+/* The arena has grown, or may not grow as was thought. */
+static void growth_changed(struct channel *channel)
+{
     uint64_t left = growth_left(channel);
     uint64_t share = small_share(mn_arena_bytes(channel->arena) + left);
-    channel->owner.scarce = mn_arena_free_bytes(channel->arena) + left < share;
+    channel->small_bytes = share > left ? share - left : 0;
+    room_changed(channel);
 }
 
 /* The longest message for which there can be room: it must fit into one region, and leave the small ones their share. */
@@ -95,7 +100,7 @@ void channel_memory_promise(struct channel *channel)
     transport_owner_init(&channel->owner, channel, channel->receive_bytes_max * 2 * PROMISED_SHARE / SHARES);
     channel->owner.message_max = message_max(channel);
     channel->owner.max_flows = channel->max_flows;
-    room_changed(channel);
+    growth_changed(channel);
 }
 
 /* ---- Regions ---- */
@@ -160,7 +165,7 @@ int channel_add_region(struct channel *channel, uint16_t region, uint16_t kind, 
         return MACHNET_ENOMEM;
     if (kind == MN_REGION_RECEIVE) {
         channel->growth_refused = false;
-        room_changed(channel);
+        growth_changed(channel);
         channel->memory_freed = true;
         channel_memory_retry(channel, now);
     }
@@ -172,7 +177,7 @@ void channel_region_refused(struct channel *channel, uint64_t now)
     channel->region_wanted = false;
     channel->grow_after = now + GROW_RETRY_NS;
     channel->growth_refused = true;
-    room_changed(channel);
+    growth_changed(channel);
 }
 
 const uint8_t *channel_send_bytes(const struct channel *channel, uint16_t region, uint64_t offset, uint32_t length)
@@ -302,8 +307,39 @@ uint64_t channel_lend(struct channel *channel, struct channel_flow *flow, const 
     return (uint64_t)lease->generation << 32 | index;
 }
 
+/* What was given back of one flow and the transport does not know yet. No call of the transport comes between finding `flow` and telling. */
+struct given_back {
+    uint64_t token;
+    struct channel_flow *flow; /* NULL: it is gone */
+    struct transport_release sum;
+};
+
+static void tell_transport(struct channel *channel, struct given_back *back, uint64_t now)
+{
+    if (back->sum.messages > 0)
+        transport_released_many(channel->transport, back->flow->flow, &back->sum, now);
+    *back = (struct given_back){0};
+}
+
+/* Counts a message of the flow `token`; tells the transport first of those of another. */
+static void give_back(struct channel *channel, struct given_back *back, uint64_t token, uint32_t length, uint64_t now)
+{
+    if (token != back->token) {
+        tell_transport(channel, back, now);
+        back->token = token;
+        back->flow = channel_flow_find(channel, token);
+    }
+    struct channel_flow *flow = back->flow;
+    if (flow != NULL)
+        flow->lent--;
+    if (flow != NULL && flow->flow != NULL)
+        transport_release_add(&back->sum, length);
+    else
+        transport_released_orphan(channel->transport, &channel->owner, length);
+}
+
 /* False: it names nothing that is lent. */
-static bool release(struct channel *channel, mn_release name, uint64_t now)
+static bool release(struct channel *channel, mn_release name, struct given_back *back, uint64_t now)
 {
     uint32_t index = (uint32_t)name;
     if (index >= channel->lease_capacity)
@@ -317,31 +353,26 @@ static bool release(struct channel *channel, mn_release name, uint64_t now)
     channel->lent_extents--;
     channel->lent_bytes -= lease->length;
     extent_free(channel, lease->region, lease->offset);
-    struct channel_flow *flow = channel_flow_find(channel, lease->flow);
-    if (flow != NULL)
-        flow->lent--;
-    if (flow != NULL && flow->flow != NULL)
-        transport_released(channel->transport, flow->flow, lease->length, now);
-    else
-        transport_released_orphan(channel->transport, &channel->owner, lease->length);
+    give_back(channel, back, lease->flow, lease->length, now);
     return true;
 }
 
 int channel_take_releases(struct channel *channel, uint64_t now)
 {
+    struct given_back back = {0};
     int taken = 0;
     bool good = true;
     while (taken < RELEASES_PER_POLL && good) {
         int64_t ready = mn_ring_ready(&channel->releases);
-        if (ready < 0)
-            return MACHNET_EPROTOCOL;
-        if (ready == 0)
+        good = ready >= 0;
+        if (ready <= 0)
             break;
         mn_release name;
         channel_take(&channel->releases, &name, sizeof name);
-        good = release(channel, name, now);
+        good = release(channel, name, &back, now);
         taken++;
     }
+    tell_transport(channel, &back, now);
     if (taken > 0)
         mn_ring_publish(&channel->releases);
     return good ? taken : MACHNET_EPROTOCOL;

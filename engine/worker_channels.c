@@ -7,7 +7,9 @@
 #include "machnet/machnet.h"
 #include "worker_internal.h"
 
-enum { CHANNELS_SPUN_ON = 64 }; /* by a worker that never sleeps; of more, the quiet ones call it when they want something */
+enum {
+    CHANNELS_SPUN_ON = 64
+}; /* by a worker that never sleeps; of more, the quiet ones call it when they want something */
 
 static bool set_grow(struct channel_set *set, uint32_t capacity)
 {
@@ -207,13 +209,14 @@ void worker_schedule(struct worker *worker, struct channel *channel)
 
 uint32_t worker_flush_channels(struct worker *worker)
 {
-    uint32_t count = worker->scheduled.count;
-    worker->delivered = false;
+    uint32_t count = worker->scheduled.count, news = 0;
     for (uint32_t i = 0; i < count; i++) {
         channel_seat(worker->scheduled.items[i])->scheduled = false;
-        worker->delivered |= channel_flush(worker->scheduled.items[i]);
+        news |= channel_flush(worker->scheduled.items[i]);
     }
     worker->scheduled.count = 0;
+    worker->delivered = (news & MN_WAKE_DELIVERIES) != 0;
+    worker->posted = (news & (MN_WAKE_DELIVERIES | MN_WAKE_COMPLETIONS)) != 0;
     return count;
 }
 

@@ -58,19 +58,19 @@ struct worker {
     bool unreported;           /* a broken channel whose notice found no memory */
     bool shut_down;
 
-    uint64_t now;          /* of this turn */
-    bool flushed;          /* in this turn, to some application */
-    bool delivered;        /* the same: messages or events */
-    bool asked;            /* in this turn, by some application */
-    enum awaited awaited;  /* since `last_progress`, when messages last moved */
+    uint64_t now;         /* of this turn */
+    bool posted;          /* in this turn, to some application */
+    bool delivered;       /* the same: messages or events */
+    bool asked;           /* in this turn, by some application */
+    enum awaited awaited; /* since `last_progress`, when messages last moved */
     uint64_t last_progress;
     bool patient[AWAITED_COUNT]; /* the last wait for this one was short: the next is worth polling for */
-    uint64_t last_look;    /* when the descriptors were last looked at */
-    uint64_t last_yield;   /* when others last could have the processor */
-    uint64_t shared_until; /* somebody else wants our processor, as far as we know */
-    uint64_t yield_every_ns; /* without work, while it is shared */
-    bool offered;            /* the processor, without work, and somebody took it */
-    uint64_t nap_ns;       /* the last nap since there was work, of a NIC without descriptors */
+    uint64_t last_look;          /* when the descriptors were last looked at */
+    uint64_t last_yield;         /* when others last could have the processor */
+    uint64_t shared_until;       /* somebody else wants our processor, as far as we know */
+    uint64_t yield_every_ns;     /* without work, while it is shared */
+    bool offered;                /* the processor, without work, and somebody took it */
+    uint64_t nap_ns;             /* the last nap since there was work, of a NIC without descriptors */
     struct worker_counters counters;
 };
 

@@ -13,12 +13,12 @@
 
 enum { EVENTS_PER_LOOK = 64 };
 
-#define LOOK_NS UINT64_C(10000)       /* a busy worker looks so often whether a sleeping channel calls */
-#define YIELD_EVERY_NS UINT64_C(3000) /* without work: how often others may have the processor */
+#define LOOK_NS UINT64_C(10000)         /* a busy worker looks so often whether a sleeping channel calls */
+#define YIELD_EVERY_NS UINT64_C(3000)   /* without work: how often others may have the processor */
 #define YIELD_RARELY_NS UINT64_C(24000) /* the same, if that has brought us nothing again and again */
-#define YIELD_TAKEN_NS UINT64_C(1000) /* a yield that takes so long was taken */
-#define SHARED_NS UINT64_C(10000000)  /* so long after it we expect another one to be */
-#define YIELD_BUSY_NS UINT64_C(50000) /* with work: how often, if the processor is shared */
+#define YIELD_TAKEN_NS UINT64_C(1000)   /* a yield that takes so long was taken */
+#define SHARED_NS UINT64_C(10000000)    /* so long after it we expect another one to be */
+#define YIELD_BUSY_NS UINT64_C(50000)   /* with work: how often, if the processor is shared */
 #define NAP_MIN_NS UINT64_C(50000)
 #define NAP_MAX_NS UINT64_C(1000000)
 #define SLEEP_MAX_NS UINT64_C(3600000000000)
@@ -93,9 +93,7 @@ uint32_t worker_turn(struct worker *worker, uint64_t now)
     if (now >= transport_next_timeout(worker->transport))
         transport_timeout(worker->transport, now);
     /* Applications first: what they wait for is there, and the network's answer is a round trip away. */
-    const uint32_t flushed = worker_flush_channels(worker);
-    worker->flushed = flushed > 0;
-    work += flushed;
+    work += worker_flush_channels(worker);
     const uint32_t sent = worker_transmit(worker, now);
     work += sent;
     if (asked > 0 && sent > 0)
@@ -124,7 +122,9 @@ static void sleep_until_called(struct worker *worker, uint64_t now)
     if (nic_timer != 0 && nic_timer < next)
         next = nic_timer;
     if (!worker->nic_wakes) {
-        worker->nap_ns = worker->nap_ns == 0 ? NAP_MIN_NS : worker->nap_ns < NAP_MAX_NS / 2 ? 2 * worker->nap_ns : NAP_MAX_NS;
+        worker->nap_ns = worker->nap_ns == 0               ? NAP_MIN_NS
+                         : worker->nap_ns < NAP_MAX_NS / 2 ? 2 * worker->nap_ns
+                                                           : NAP_MAX_NS;
         if (now + worker->nap_ns < next)
             next = now + worker->nap_ns;
     }
@@ -166,7 +166,7 @@ static bool should_yield(const struct worker *worker, bool busy, uint64_t now)
     const bool shared = now < worker->shared_until;
     const uint64_t alone_ns = now > worker->last_yield ? now - worker->last_yield : 0;
     if (busy)
-        return shared && (worker->flushed || alone_ns >= YIELD_BUSY_NS);
+        return shared && (worker->posted || alone_ns >= YIELD_BUSY_NS);
     return alone_ns >= (shared ? worker->yield_every_ns : YIELD_EVERY_NS);
 }
 

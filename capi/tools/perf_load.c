@@ -32,15 +32,16 @@ static void make_ready(struct perf_load *load, struct perf_flow *flow)
 {
     if (flow->queued || flow->blocked)
         return;
-    uint32_t flows = load->perf->options.flows;
+    uint32_t flows = load->perf->options.flows, last = load->ready_first + load->ready_count++;
     flow->queued = true;
-    load->ready[(load->ready_first + load->ready_count++) % flows] = (uint32_t)(flow - load->flows);
+    load->ready[last < flows ? last : last - flows] = (uint32_t)(flow - load->flows);
 }
 
 static struct perf_flow *next_ready(struct perf_load *load)
 {
     struct perf_flow *flow = &load->flows[load->ready[load->ready_first]];
-    load->ready_first = (load->ready_first + 1) % load->perf->options.flows;
+    if (++load->ready_first == load->perf->options.flows)
+        load->ready_first = 0;
     load->ready_count--;
     flow->queued = false;
     return flow;
@@ -236,8 +237,8 @@ static void take_answer(struct perf_load *load, const machnet_record *record, ui
 static int32_t receive_some(struct perf_load *load)
 {
     struct perf_load_batch *batch = load->batch;
-    int32_t count =
-        machnet_recv_packed(load->perf->channel, MACHNET_ANY_FLOW, batch->records, PERF_BATCH, batch->in, batch->bytes, 0);
+    int32_t count = machnet_recv_packed(load->perf->channel, MACHNET_ANY_FLOW, batch->records, PERF_BATCH, batch->in,
+                                        batch->bytes, 0);
     if (count <= 0)
         return count == MACHNET_EAGAIN ? 0 : count;
     uint64_t now = perf_now_ns();
@@ -283,8 +284,7 @@ static int32_t wait_for_more(struct perf_load *load, uint64_t now, uint64_t unti
     /* A sleeper is late: it sleeps till shortly before a message is due, and an adaptive wait for the rest polls. */
     if (load->perf->options.rate > 0 && most > PUNCTUAL_NS)
         most -= PUNCTUAL_NS;
-    int32_t held =
-        perf_wait(load->perf, MACHNET_WAIT_RECEIVE | MACHNET_WAIT_EVENT | MACHNET_WAIT_SEND, (int64_t)most);
+    int32_t held = perf_wait(load->perf, MACHNET_WAIT_RECEIVE | MACHNET_WAIT_EVENT | MACHNET_WAIT_SEND, (int64_t)most);
     return held > 0 && (held & ~MACHNET_WAIT_RECEIVE) != 0 ? look_at_events(load) : held;
 }
 

@@ -77,11 +77,10 @@ static void update(struct flow *flow)
     }
 }
 
-void credit_release(struct flow *flow, uint32_t length)
+void credit_release(struct flow *flow, uint32_t messages, uint64_t charge)
 {
-    uint32_t charge = flow_charge(length);
     flow->rx.released_bytes += charge;
-    flow->rx.released_messages++;
+    flow->rx.released_messages += messages;
     flow->owner->promised_bytes -= charge;
     update(flow);
 }
@@ -118,19 +117,32 @@ void credit_settle(struct flow *flow)
     }
 }
 
-void transport_released(struct transport *transport, struct flow *flow, uint32_t length, uint64_t now)
+void transport_release_add(struct transport_release *release, uint32_t length)
 {
-    if (length > LARGE_MESSAGE) {
-        flow->rx.large_lent -= length;
-    }
-    grant_released(flow, length);
-    credit_release(flow, length);
+    release->messages++;
+    release->charge += flow_charge(length);
+    release->large_bytes += length > LARGE_MESSAGE ? length : 0;
+}
+
+void transport_released_many(struct transport *transport, struct flow *flow, const struct transport_release *release,
+                             uint64_t now)
+{
+    flow->rx.large_lent -= release->large_bytes;
+    grant_released(flow, release->large_bytes);
+    credit_release(flow, release->messages, release->charge);
     if (flow->over_share) {
         flow->over_share = false;
         flow_deliver(flow, now);
     }
     grant_run(transport, flow->owner, now);
     transport_reap(transport);
+}
+
+void transport_released(struct transport *transport, struct flow *flow, uint32_t length, uint64_t now)
+{
+    struct transport_release release = {0};
+    transport_release_add(&release, length);
+    transport_released_many(transport, flow, &release, now);
 }
 
 void transport_released_orphan(struct transport *transport, struct transport_owner *owner, uint32_t length)

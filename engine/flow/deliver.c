@@ -37,7 +37,7 @@ static enum transport_delivery deliver_next(struct flow *flow)
     rx->messages.base++;
     rx->delivered_bytes += flow_charge(total);
     if (discarded) {
-        credit_release(flow, total);
+        credit_release(flow, 1, flow_charge(total));
     }
     return TRANSPORT_DELIVERED;
 }

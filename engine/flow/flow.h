@@ -186,8 +186,8 @@ void flow_deliver(struct flow *flow, uint64_t now);
 /* What a flow begins with: told to the peer, not yet promised. */
 void credit_tell_first(struct flow *flow);
 void credit_init(struct flow *flow);
-/* A message of `length` bytes needs no memory any more. */
-void credit_release(struct flow *flow, uint32_t length);
+/* So many messages, of together `charge` bytes of credit, need no memory any more. */
+void credit_release(struct flow *flow, uint32_t messages, uint64_t charge);
 /* The application has closed: what its reader holds is not given back to the flow any more. */
 void credit_reader_gone(struct flow *flow);
 /* The peer says that it is blocked. */
@@ -207,7 +207,7 @@ void grant_stalled(struct flow *flow, uint64_t now);
 /* The next message of the flow could begin, or could not for want of memory. */
 void grant_head(struct flow *flow, bool placed, uint64_t now);
 /* A large extent was given back. */
-void grant_released(struct flow *flow, uint32_t length);
+void grant_released(struct flow *flow, uint64_t large_bytes);
 
 /* ---- close.c ---- */
 

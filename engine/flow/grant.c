@@ -147,10 +147,8 @@ void grant_stalled(struct flow *flow, uint64_t now)
     }
 }
 
-void grant_released(struct flow *flow, uint32_t length)
+void grant_released(struct flow *flow, uint64_t large_bytes)
 {
-    if (length > LARGE_MESSAGE) {
-        flow->rx.large_bytes -= length;
-        flow->owner->granted_bytes -= length;
-    }
+    flow->rx.large_bytes -= large_bytes;
+    flow->owner->granted_bytes -= large_bytes;
 }

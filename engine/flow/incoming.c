@@ -19,7 +19,7 @@ void incoming_free(struct flow *flow, struct incoming *message)
     }
     if (message->placed) {
         message->placed = false;
-        grant_released(flow, message->extent.length);
+        grant_released(flow, message->total > LARGE_MESSAGE ? message->total : 0);
         flow->transport->ops.extent_abandon(flow->owner, &message->extent);
     }
 }

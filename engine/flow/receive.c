@@ -2,15 +2,30 @@
 /* FLOW packets in: checked as a whole, then applied. */
 #include "flow/flow.h"
 
+enum { FRAMES_KEPT = 24 };
+
+/* A packet's first frames, decoded, so that most packets are decoded once; the rest begins at `rest`. */
+struct frames {
+    struct wire_frame kept[FRAMES_KEPT];
+    uint32_t count;
+    size_t rest;
+};
+
 /* Whether all frames can be decoded: enum wire_result. */
-static int check_frames(const uint8_t *body, size_t length)
+static int check_frames(const uint8_t *body, size_t length, struct frames *frames)
 {
-    struct wire_frame frame;
+    struct wire_frame passed;
     size_t position = 0;
-    int result;
-    do {
-        result = wire_frame_decode(body, length, &position, &frame);
-    } while (result == WIRE_OK);
+    int result = WIRE_OK;
+    frames->count = 0;
+    while (result == WIRE_OK && frames->count < FRAMES_KEPT) {
+        result = wire_frame_decode(body, length, &position, &frames->kept[frames->count]);
+        frames->count += result == WIRE_OK ? 1 : 0;
+    }
+    frames->rest = position;
+    while (result == WIRE_OK) {
+        result = wire_frame_decode(body, length, &position, &passed);
+    }
     return result == WIRE_END ? WIRE_OK : result;
 }
 
@@ -70,19 +85,30 @@ static enum placement apply(struct flow *flow, const struct wire_frame *frame, u
     }
 }
 
+/* Applies one more frame of a packet; what it made of those before is in *all. False: the flow cannot go on. */
+static bool apply_next(struct flow *flow, const struct wire_frame *frame, enum placement *all, bool *eliciting,
+                       uint64_t now)
+{
+    *eliciting |= frame->type != WIRE_FRAME_ACK;
+    enum placement result = apply(flow, frame, now);
+    *all = result == PLACED ? *all : result;
+    return result != VIOLATION && result != TOO_LONG;
+}
+
 /* All frames are applied even if one finds no room: each can be applied again when the packet's content comes again. */
-static enum placement apply_all(struct flow *flow, const uint8_t *body, size_t length, bool *eliciting, uint64_t now)
+static enum placement apply_all(struct flow *flow, const struct frames *frames, const uint8_t *body, size_t length,
+                                bool *eliciting, uint64_t now)
 {
     struct wire_frame frame;
-    size_t position = 0;
+    size_t position = frames->rest;
     enum placement all = PLACED;
-    while (wire_frame_decode(body, length, &position, &frame) == WIRE_OK) {
-        *eliciting |= frame.type != WIRE_FRAME_ACK;
-        enum placement result = apply(flow, &frame, now);
-        if (result == VIOLATION || result == TOO_LONG) {
-            return result;
+    for (uint32_t i = 0; i < frames->count; i++) {
+        if (!apply_next(flow, &frames->kept[i], &all, eliciting, now)) {
+            return all;
         }
-        all = result == PLACED ? all : NOT_PLACED;
+    }
+    while (wire_frame_decode(body, length, &position, &frame) == WIRE_OK &&
+           apply_next(flow, &frame, &all, eliciting, now)) {
     }
     return all;
 }
@@ -132,7 +158,8 @@ void flow_receive(struct flow *flow, const struct wire_header *header, const uin
         acknowledge_again(flow);
         return;
     }
-    int result = check_frames(body, length);
+    struct frames frames; /* not cleared: it is large */
+    int result = check_frames(body, length, &frames);
     if (result != WIRE_OK && result != WIRE_ECRITICAL) {
         counters->malformed++;
         return;
@@ -141,7 +168,7 @@ void flow_receive(struct flow *flow, const struct wire_header *header, const uin
         handshake_confirmed(flow, now);
     }
     heard(flow, now);
-    enum placement placement = result == WIRE_OK ? apply_all(flow, body, length, &eliciting, now) : VIOLATION;
+    enum placement placement = result == WIRE_OK ? apply_all(flow, &frames, body, length, &eliciting, now) : VIOLATION;
     if (placement == VIOLATION) {
         flow_abort(flow, TRANSPORT_PROTOCOL, WIRE_REASON_PROTOCOL, now);
         return;

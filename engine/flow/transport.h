@@ -151,6 +151,15 @@ bool transport_send(struct transport *transport, struct flow *flow, const struct
 void transport_close(struct transport *transport, struct flow *flow, bool abort, uint64_t now);
 /* The reader gave back a delivered message of `length` bytes of this flow (which is not closed). */
 void transport_released(struct transport *transport, struct flow *flow, uint32_t length, uint64_t now);
+/* The same for many messages of one flow: added up, then told. */
+struct transport_release {
+    uint64_t charge;      /* bytes of credit */
+    uint64_t large_bytes; /* of those over 64 KiB */
+    uint32_t messages;
+};
+void transport_release_add(struct transport_release *release, uint32_t length);
+void transport_released_many(struct transport *transport, struct flow *flow, const struct transport_release *release,
+                             uint64_t now);
 /* The same for a message whose flow is closed or gone: only the owner's accounts. */
 void transport_released_orphan(struct transport *transport, struct transport_owner *owner, uint32_t length);
 

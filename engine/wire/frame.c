@@ -5,8 +5,7 @@
 #include <assert.h>
 
 _Static_assert(WIRE_PING_BYTES == 1 + 3, "type, reserved");
-_Static_assert(WIRE_ACK_BYTES == 1 + 1 + 2 + 4 + 4 + 4,
-               "type, count, first, largest, holding, messages");
+_Static_assert(WIRE_ACK_BYTES == 1 + 1 + 2 + 4 + 4 + 4, "type, count, first, largest, holding, messages");
 _Static_assert(WIRE_ACK_RANGE_BYTES == 2 + 2, "gap, length");
 _Static_assert(WIRE_CREDIT_BYTES == 1 + 3 + 4 + 8, "type, reserved, messages, bytes");
 _Static_assert(WIRE_GRANT_BYTES == 1 + 3 + 4 + 4, "type, reserved, message, bytes");
@@ -18,10 +17,7 @@ _Static_assert(WIRE_FRAGMENT_BYTES == 4 + 4, "total, offset");
 _Static_assert(WIRE_TAG_BYTES == 8, "tag");
 _Static_assert(WIRE_PACKET_MIN + WIRE_PING_BYTES >= WIRE_FLOW_MIN, "one frame fills a FLOW packet");
 
-enum {
-    DATA_BITS = WIRE_DATA_FRAGMENT | WIRE_DATA_TAG,
-    SKIPPABLE_HEADER_BYTES = 4
-};
+enum { DATA_BITS = WIRE_DATA_FRAGMENT | WIRE_DATA_TAG, SKIPPABLE_HEADER_BYTES = 4 };
 
 static bool is_data(uint8_t type)
 {
@@ -62,8 +58,7 @@ static int decode_data(const uint8_t *from, size_t left, struct wire_frame *fram
             return WIRE_EMALFORMED;
         }
     }
-    if ((uint64_t)frame->data.offset + length > frame->data.total ||
-        (length == 0 && frame->data.total != 0)) {
+    if ((uint64_t)frame->data.offset + length > frame->data.total || (length == 0 && frame->data.total != 0)) {
         return WIRE_EMALFORMED;
     }
     return left - header >= length ? (int)(header + length) : WIRE_ESHORT;
@@ -183,12 +178,17 @@ static bool is_passed_over(uint8_t type)
     return type == WIRE_FRAME_PADDING || type >= WIRE_FRAME_SKIPPABLE;
 }
 
-int wire_frame_decode(const uint8_t *body, size_t length, size_t *position,
-                      struct wire_frame *frame)
+int wire_frame_decode(const uint8_t *body, size_t length, size_t *position, struct wire_frame *frame)
 {
     size_t at = *position;
     int bytes;
 
+    if (at < length && is_data(body[at])) { /* most are */
+        frame->type = body[at];
+        bytes = decode_data(body + at, length - at, frame);
+        *position = bytes < 0 ? at : at + (size_t)bytes;
+        return bytes < 0 ? bytes : WIRE_OK;
+    }
     while (at < length && is_passed_over(body[at])) {
         bytes = decode_passed_over(body + at, length - at);
         if (bytes < 0) {

@@ -5,13 +5,18 @@
 
 prefix=machnet-bench-$$
 perf_options=() # of the client
+realtime=()     # a command that gives all processes of a run another scheduling
+be_realtime() {
+    realtime=(chrt --rr 1)
+    "${realtime[@]}" true 2>/dev/null || { echo "$0: --realtime needs the right to schedule in real time (root)" >&2; exit 2; }
+}
 
 started=()
 start() { # CORE COMMAND...: in the background, until stop_all
     local core=$1
     shift
     : >"$directory/out.${#started[@]}"
-    taskset -c "$core" "$@" >"$directory/out.${#started[@]}" 2>&1 &
+    taskset -c "$core" "${realtime[@]}" "$@" >"$directory/out.${#started[@]}" 2>&1 &
     started+=($!)
 }
 
@@ -81,7 +86,7 @@ perf_over() { # NIC (udp, af_packet, memif), POLL: of engines and applications
     "$1_engines" "$2" || return 1
     start "$core_b" "${in_b[@]}" env "MACHNET_SOCKET=$socket_2" "$build/bin/machnet" perf --listen --poll "$2" "$ip_b:7000"
     until_said serving || return 1
-    taskset -c "$core_a" "${in_a[@]}" env "MACHNET_SOCKET=$socket_1" "$build/bin/machnet" perf --poll "$2" --warmup 0.2 --json \
+    taskset -c "$core_a" "${realtime[@]}" "${in_a[@]}" env "MACHNET_SOCKET=$socket_1" "$build/bin/machnet" perf --poll "$2" --warmup 0.2 --json \
         "${perf_options[@]}" "$ip_b:7000"
 }
 

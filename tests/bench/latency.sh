@@ -18,6 +18,7 @@ against the yardstick: blocking UDP sockets across the two cores. Each row start
   --size BYTES        (64)
   --only REGEX        rows whose names match, and the yardstick
   --json FILE         also write what each run printed, one object a line, with "row" and "round"
+  --realtime          all processes in real time (SCHED_RR, needs root): other work on the machine waits, so keep the runs short
   --check             exit with 1 if udp default is above 0.6 of the yardstick, or memif spin above 0.15
   --help              this text
 
@@ -27,13 +28,14 @@ MACHNET_BUILD names the build directory (build/release).
 END
 }
 
-rounds=5 seconds=1 cores=0,1 size=64 only=. json=/dev/null check=
+rounds=5 seconds=1 cores=0,1 size=64 only=. json=/dev/null check= in_real_time=
 while [ $# -gt 0 ]; do
     case $1 in
         --rounds | --seconds | --cores | --size | --only | --json)
             [ $# -ge 2 ] || { echo "latency.sh: $1 needs a value" >&2; exit 2; }
             declare "${1#--}=$2"
             shift ;;
+        --realtime) in_real_time=1 ;;
         --check) check=1 ;;
         --help) usage; exit 0 ;;
         *) echo "latency.sh: unknown option '$1'; see --help" >&2; exit 2 ;;
@@ -42,6 +44,7 @@ while [ $# -gt 0 ]; do
 done
 . "$(dirname "$0")/engines.bash"
 . "$(dirname "$0")/hosts.bash"
+[ -z "$in_real_time" ] || be_realtime
 tree=$(cd "$(dirname "$0")/../.." && pwd)
 core_a=${cores%,*} core_b=${cores#*,}
 udp_port=$((20000 + $$ % 20000))
@@ -49,6 +52,9 @@ perf_options=(--size "$size" --duration "$seconds")
 udp_pingpong=$directory/udp_pingpong
 "${CC:-cc}" -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -I"$tree/capi" "$tree/tests/bench/udp_pingpong.c" \
     "$tree/capi/tools/perf_histogram.c" "$tree/capi/tools/perf_pattern.c" -o "$udp_pingpong"
+yield_floor=$directory/yield_floor
+"${CC:-cc}" -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -I"$tree/capi" "$tree/tests/bench/yield_floor.c" \
+    "$tree/capi/tools/perf_histogram.c" -o "$yield_floor"
 : >"$json"
 
 # ---- Rows: each prints one JSON object ----
@@ -58,7 +64,11 @@ udp_sockets() { # CORE OF B, OPTION...
     shift
     start "$core" "$udp_pingpong" --listen "$@" "$ip_2:$udp_port"
     until_said serving || return 1
-    taskset -c "$core_a" "$udp_pingpong" "$@" --size "$size" --duration "$seconds" --warmup 0.2 "$ip_2:$udp_port"
+    taskset -c "$core_a" "${realtime[@]}" "$udp_pingpong" "$@" --size "$size" --duration "$seconds" --warmup 0.2 "$ip_2:$udp_port"
+}
+
+floor() {
+    "${realtime[@]}" "$yield_floor" --cores "$cores" --duration "$seconds" --warmup 0.2
 }
 
 rows=(
@@ -66,6 +76,7 @@ rows=(
     "UDP blocking, one core|udp_sockets $core_a"
     "UDP spinning, across cores|udp_sockets $core_b --spin"
     "UDP spinning, one core|udp_sockets $core_a --spin"
+    "floor: shared memory, 4 yields|floor"
     "machnet udp, default|perf_over udp adaptive"
     "machnet udp, sleep|perf_over udp sleep"
     "machnet udp, spin|perf_over udp spin"

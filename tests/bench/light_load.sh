@@ -17,6 +17,7 @@ trip in us, from the time at which each request was due, and how much of a core 
   --cores A,B         (0,1)
   --size BYTES        (64)
   --rate N            requests a second (1000)
+  --realtime          all processes in real time (SCHED_RR, needs root): other work on the machine waits, so keep the runs short
   --check             exit with 1 if an engine takes over 15 % of a core, or p99 is over 2 times that of spinning
   --help              this text
 
@@ -24,13 +25,14 @@ MACHNET_BUILD names the build directory (build/release).
 END
 }
 
-rounds=5 seconds=2 cores=0,1 size=64 rate=1000 check=
+rounds=5 seconds=2 cores=0,1 size=64 rate=1000 check= in_real_time=
 while [ $# -gt 0 ]; do
     case $1 in
         --rounds | --seconds | --cores | --size | --rate)
             [ $# -ge 2 ] || { echo "light_load.sh: $1 needs a value" >&2; exit 2; }
             declare "${1#--}=$2"
             shift ;;
+        --realtime) in_real_time=1 ;;
         --check) check=1 ;;
         --help) usage; exit 0 ;;
         *) echo "light_load.sh: unknown option '$1'; see --help" >&2; exit 2 ;;
@@ -39,6 +41,7 @@ while [ $# -gt 0 ]; do
 done
 . "$(dirname "$0")/engines.bash"
 . "$(dirname "$0")/hosts.bash"
+[ -z "$in_real_time" ] || be_realtime
 core_a=${cores%,*} core_b=${cores#*,}
 perf_options=(--size "$size" --rate "$rate" --duration "$seconds")
 

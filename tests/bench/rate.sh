@@ -19,6 +19,7 @@ the two engines, polling included. Needs a machnetd with the dpdk back end.
   --window N          requests in flight (32)
   --poll HOW          adaptive, spin or sleep: engines and applications (adaptive)
   --over NIC          memif, or udp for kernel sockets (memif)
+  --realtime          all processes in real time (SCHED_RR, needs root): other work on the machine waits, so keep the runs short
   --check             exit with 1 if the median is below 1.5 million a second
   --help              this text
 
@@ -26,13 +27,14 @@ MACHNET_BUILD names the build directory (build/release).
 END
 }
 
-rounds=5 seconds=1 cores=0,1 size=64 window=32 poll=adaptive over=memif check=
+rounds=5 seconds=1 cores=0,1 size=64 window=32 poll=adaptive over=memif check= in_real_time=
 while [ $# -gt 0 ]; do
     case $1 in
         --rounds | --seconds | --cores | --size | --window | --poll | --over)
             [ $# -ge 2 ] || { echo "rate.sh: $1 needs a value" >&2; exit 2; }
             declare "${1#--}=$2"
             shift ;;
+        --realtime) in_real_time=1 ;;
         --check) check=1 ;;
         --help) usage; exit 0 ;;
         *) echo "rate.sh: unknown option '$1'; see --help" >&2; exit 2 ;;
@@ -45,6 +47,7 @@ case $over in
 esac
 . "$(dirname "$0")/engines.bash"
 . "$(dirname "$0")/hosts.bash"
+[ -z "$in_real_time" ] || be_realtime
 [ "$over" = udp ] || has_dpdk || { echo "rate.sh: this machnetd has no dpdk back end" >&2; exit 2; }
 core_a=${cores%,*} core_b=${cores#*,}
 perf_options=(--size "$size" --window "$window" --duration "$seconds")
