@@ -234,12 +234,18 @@ bool ack_receive(struct flow *flow, const struct wire_frame *frame, uint64_t now
     if (flow->state != FLOW_ENDED && !complete_below(flow, frame->ack.messages)) {
         return false;
     }
-    bool limited = tx->in_flight >= tx->congestion.window / 2;
+    struct congestion_ack news = {.now = now,
+                                  .largest = largest,
+                                  .next = tx->records.end,
+                                  .in_flight = tx->in_flight,
+                                  .limited = tx->in_flight >= congestion_window(&tx->congestion) / 2};
     measure_by(flow, largest, frame->ack.holding_ns, now);
     uint32_t count = acknowledge_all(flow, frame, largest);
     if (count > 0) {
         tx->largest_acknowledged = max_u64(tx->largest_acknowledged, largest + 1);
-        congestion_acknowledged(&tx->congestion, count, limited);
+        news.acknowledged = count;
+        news.srtt_ns = tx->srtt;
+        congestion_acknowledged(&tx->congestion, &news);
         tx->backoff = 0;
         loss_detect(flow, now);
         if (send_wanted(flow)) {

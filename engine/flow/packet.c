@@ -280,7 +280,7 @@ static void add_blocked(struct flow *flow, struct packet *packet)
 static void add_data(struct flow *flow, struct packet *packet)
 {
     struct sender *tx = &flow->tx;
-    if (flow->state == FLOW_ENDED || (tx->in_flight >= tx->congestion.window && !tx->probe)) {
+    if (flow->state == FLOW_ENDED || (tx->in_flight >= congestion_window(&tx->congestion) && !tx->probe)) {
         return;
     }
     add_again(flow, packet);

@@ -148,7 +148,7 @@ void loss_detect(struct flow *flow, uint64_t now)
             if (!record_lose(flow, n)) {
                 break;
             }
-            congestion_lost(&tx->congestion, n, tx->records.end);
+            congestion_lost(&tx->congestion, n, tx->records.end, now);
             flow_activate(flow);
         } else {
             tx->loss_at = record->time + patience;
@@ -195,7 +195,7 @@ static void probe_now(struct flow *flow, uint64_t now)
     flow->transport->counters.probe_timeouts++;
     suspect_black_hole(flow, now);
     if (tx->silent == 2) {
-        congestion_timed_out(&tx->congestion);
+        congestion_timed_out(&tx->congestion, now);
     }
     records_trim(flow);
     doubt(tx, tx->records.base, RECORD(flow, tx->records.base));

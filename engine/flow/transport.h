@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/endpoint.h"
+#include "flow/congestion.h"
 
 struct transport;
 struct flow;
@@ -105,6 +106,7 @@ struct transport_config {
     uint32_t max_udp_payload; /* longest packet we accept: WIRE_PAYLOAD_MIN_MTU .. WIRE_PACKET_MAX */
     uint64_t dead_peer_ns;    /* default 10 s */
     uint64_t probe_ns;        /* a silent peer with flows is probed so often; default 2.5 s */
+    enum congestion_kind algorithm; /* of congestion control */
     uint32_t window_packets;  /* most packets in flight of a flow; default 1024, >= 256 */
 };
 
