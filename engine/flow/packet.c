@@ -369,6 +369,7 @@ static size_t finish(struct flow *flow, struct packet *packet, uint64_t now)
     if (packet->eliciting) {
         record->flags |= RECORD_LIVE;
         tx->in_flight++;
+        tx->last_sent = now;
         tx->probe_from = now;
         tx->probe = false;
     }

@@ -7,8 +7,8 @@
  *                                at any rate at time + newest_rtt + reordering window, if a later one has arrived
  *   reordering window            quarters of the least round trip: one more for each round trip with a loss that was none, up to
  *                                srtt; one again after 16 recoveries without
- *   tail-loss probe              two smoothed round trips after the last packet or progress: a copy of the last packet in flight
- *   retransmission timeout       after that: srtt + 4 rttvar, and what the peer may hold its ACK back; doubling
+ *   tail-loss probe              two smoothed round trips after the last packet was sent: a copy of the last one in flight
+ *   retransmission timeout       after that, and after the last progress: srtt + 4 rttvar, and what the peer may hold its ACK back; doubling
  */
 #include "flow/flow.h"
 
@@ -33,10 +33,12 @@ enum {
 /* ---- Round trips ---- */
 
 /* What our loop does late it measures wrong. */
-static bool loop_is_late(const struct transport *transport, uint64_t now)
+static void notice_late_loop(struct transport *transport, uint64_t now)
 {
     const struct heap_timer *first = heap_first(&transport->heap);
-    return first && first->at < now && now - first->at > LATE_SAMPLE;
+    if (first && first->at < now && now - first->at > LATE_SAMPLE) {
+        transport->late_at = now;
+    }
 }
 
 static void smooth(struct sender *tx, uint32_t rtt)
@@ -84,7 +86,8 @@ uint64_t recovery_measure(struct flow *flow, uint64_t largest, uint32_t holding_
     tx->newest_time = RECORD(flow, largest)->time;
     uint64_t rtt = now - tx->newest_time;
     tx->newest_rtt = at_most_32(rtt);
-    if (loop_is_late(flow->transport, now) && tx->mistrusted < MISTRUSTED_MAX) {
+    notice_late_loop(flow->transport, now);
+    if (tx->newest_time < flow->transport->late_at && tx->mistrusted < MISTRUSTED_MAX) {
         tx->mistrusted++;
         return 0;
     }
@@ -206,12 +209,13 @@ uint64_t retransmission_timeout(const struct flow *flow)
     return max_u64(tx->srtt + 4 * (uint64_t)tx->rttvar + ack_delay(flow), RTO_MIN);
 }
 
-/* The peer acknowledges every eighth packet at once, and holds the ACKs of fewer. */
-static uint64_t tail_timeout(const struct flow *flow)
+/* The peer acknowledges every eighth packet at once, and holds the ACKs of fewer. While others come in, this one may be on its way. */
+static uint64_t tail_probe_at(const struct flow *flow)
 {
     const struct sender *tx = &flow->tx;
     const uint64_t held = tx->in_flight < ACK_EVERY ? ack_delay(flow) : 0;
-    return max_u64(2 * (uint64_t)tx->srtt + held, TAIL_MIN);
+    return max_u64(tx->last_sent + max_u64(2 * (uint64_t)tx->srtt + held, TAIL_MIN),
+                   tx->probe_from + tx->srtt / 2 + held);
 }
 
 static bool tail_probe_is_next(const struct sender *tx)
@@ -227,7 +231,7 @@ uint64_t probe_at(const struct flow *flow)
     }
     const uint64_t once = retransmission_timeout(flow);
     if (tail_probe_is_next(tx)) {
-        return tx->probe_from + min_u64(tail_timeout(flow), once);
+        return min_u64(tail_probe_at(flow), tx->probe_from + once);
     }
     const uint64_t pause = tx->backoff < 16 ? once << tx->backoff : RTO_MAX;
     return tx->probe_from + min_u64(pause, max_u64(RTO_MAX, once));
@@ -316,10 +320,11 @@ void recovery_timeout(struct flow *flow, uint64_t now)
     if (at > now) {
         return;
     }
+    notice_late_loop(flow->transport, now);
     if (now - at > LATE_TIMEOUT && !tx->excused) {
         /* It was us who did not listen: the answer may be in the queue of the NIC. */
         tx->excused = true;
-        tx->probe_from = now;
+        tx->last_sent = tx->probe_from = now;
         return;
     }
     tx->excused = false;

@@ -134,7 +134,8 @@ struct sender {
     uint64_t live_from;                         /* no packet below it is in flight */
     uint64_t largest_acknowledged;              /* + 1; 0: none */
     uint64_t newest_time;                       /* when that one was sent: RACK.xmit_ts */
-    uint64_t probe_from;                        /* the probe timeout runs from here */
+    uint64_t last_sent;                         /* the last packet that elicits an ACK */
+    uint64_t probe_from;                        /* that, or the last progress */
     uint64_t loss_at;                           /* a packet in flight is then lost; NEVER */
     uint64_t episode_end;                       /* losses below this number belong to a recovery that was counted */
     uint64_t widened_end;                       /* losses below this number have widened the reordering window */
@@ -295,6 +296,7 @@ struct transport {
     uint64_t cid_count;
     struct pool pool;
     struct heap heap;
+    uint64_t late_at; /* when our loop was last seen to be late */
     struct flow **flows; /* by the index in their cids */
     uint32_t flow_slots, flow_count, half_open;
     uint32_t *free_slots;
