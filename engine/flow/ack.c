@@ -2,6 +2,8 @@
 /* Which packet numbers have come, and the ACK frames that say so; ACK frames that came. */
 #include "flow/flow.h"
 
+enum { PROBE_OVERTAKEN = 3 /* packets sent after a probe of the path's MTU: when they arrive first, it is lost */ };
+
 #define ACK_DELAY_MIN MICROSECONDS(12)  /* a quarter of 50 us, about: an application on this machine may answer meanwhile */
 #define ACK_DELAY_MAX MICROSECONDS(900) /* the protocol's 1 ms, less what our own loop may take */
 #define ACK_DELAY_UNMEASURED MICROSECONDS(50)
@@ -162,6 +164,35 @@ static uint32_t acknowledge_all(struct flow *flow, const struct wire_frame *fram
     return count;
 }
 
+/* Whether the frame says that packet `number` was received. */
+static bool covers(const struct wire_frame *frame, uint64_t largest, uint64_t number)
+{
+    uint64_t first = largest - frame->ack.first;
+    for (uint32_t i = 0; i < frame->ack.count && number < first; i++) {
+        const uint64_t last = first - frame->ack.ranges[i].gap - 1;
+        if (number > last) {
+            return false;
+        }
+        first = last + 1 - frame->ack.ranges[i].length;
+    }
+    return first <= number && number <= largest;
+}
+
+/* What the frame means for the probe of this flow that is under way, and for the size of packets. */
+static void size_packets(struct flow *flow, const struct wire_frame *frame, uint64_t largest, uint64_t now)
+{
+    struct mtu *mtu = &flow->peer->mtu;
+    if (mtu->prober == flow && largest >= mtu->number) {
+        const uint64_t patience = flow->tx.srtt + flow->tx.srtt / 8;
+        if (covers(frame, largest, mtu->number)) {
+            mtu_probe_acknowledged(mtu, now);
+        } else if (largest >= mtu->number + PROBE_OVERTAKEN || now - mtu->sent_at >= patience) {
+            mtu_probe_lost(mtu, now);
+        }
+    }
+    flow->transport->counters.black_holes += mtu_judge(mtu, now);
+}
+
 /* Every message below `low` is complete at the peer. Returns false if one of them was not even sent. */
 static bool complete_below(struct flow *flow, uint32_t low)
 {
@@ -212,6 +243,7 @@ bool ack_receive(struct flow *flow, const struct wire_frame *frame, uint64_t now
             flow_activate(flow);
         }
     }
+    size_packets(flow, frame, largest, now);
     records_trim(flow);
     send_trim(flow);
     return true;

@@ -85,13 +85,15 @@ void peer_probe(struct transport *transport, const struct transport_path *path, 
 void peer_probe_reply(struct transport *transport, const struct transport_path *path, const struct wire_probe *probe,
                       uint64_t now);
 void peer_timeout(struct transport *transport, struct peer *peer, uint64_t now);
-/* The longest payload for a flow with these limits. */
-uint32_t peer_max_payload(const struct peer *peer, const struct transport_path *path, uint32_t peer_limit);
+/* The peer takes packets of up to `peer_limit` bytes: the flow's longest payload follows. */
+void peer_limit_payload(struct flow *flow, uint32_t peer_limit);
 
 /* ---- packet.c: FLOW packets out ---- */
 
 /* Whether there is something to send, as far as can be told without trying: window and credit may still be in the way. */
 bool send_wanted(const struct flow *flow);
+/* The longest payload that goes to the flow's peer now. */
+uint32_t send_max_payload(const struct flow *flow);
 /* Builds the flow's next packet; returns its length, or 0 if there is nothing to send. */
 size_t send_transmit(struct flow *flow, uint8_t *buffer, size_t capacity, uint64_t now);
 

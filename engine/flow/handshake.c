@@ -108,7 +108,7 @@ static void take_limits(struct flow *flow, const struct wire_handshake *handshak
     flow->tx.credit_bytes = handshake->credit_bytes;
     flow->tx.credit_messages = handshake->credit_messages;
     flow->tx.max_message = handshake->max_message;
-    flow->tx.max_payload = peer_max_payload(flow->peer, &flow->path, handshake->max_udp_payload);
+    peer_limit_payload(flow, handshake->max_udp_payload);
 }
 
 /* Why the INIT gets no flow, or WIRE_REASON_NONE. */

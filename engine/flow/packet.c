@@ -12,7 +12,7 @@ enum {
 struct packet {
     uint8_t *bytes;
     size_t used, limit; /* without the trailer */
-    uint64_t first_piece;
+    uint32_t first_piece; /* low 32 bits */
     uint32_t piece_count;
     uint16_t flags;     /* enum record_flag */
     uint32_t copied;    /* low 32 bits of the number of the packet that this one is a copy of */
@@ -311,7 +311,7 @@ static void add_copy(struct flow *flow, struct packet *packet)
     const struct record *record = RECORD(flow, last);
     bool all = true;
     for (uint32_t i = 0; i < record->piece_count && all; i++) {
-        const struct piece *piece = deque_at(&tx->pieces, record->first_piece + i, sizeof *piece);
+        const struct piece *piece = PIECE_OF(flow, record, i);
         uint64_t number = number_from(tx->messages.base, piece->message);
         if (piece_wanted(flow, piece)) {
             int64_t length = fit(packet, OUTGOING(flow, number), piece->offset, piece->length);
@@ -364,7 +364,8 @@ static size_t finish(struct flow *flow, struct packet *packet, uint64_t now)
                               .first_piece = packet->first_piece,
                               .piece_count = (uint16_t)packet->piece_count,
                               .flags = packet->flags,
-                              .link = packet->copied};
+                              .link = packet->copied,
+                              .length = (uint16_t)(packet->used + WIRE_TRAILER_RESERVED)};
     const bool probe = tx->probe;
     if (packet->eliciting) {
         record->flags |= RECORD_LIVE;
@@ -393,19 +394,61 @@ bool send_wanted(const struct flow *flow)
            flow->fin_wanted || flow->reset_wanted;
 }
 
+/* ---- The size of packets ---- */
+
+uint32_t send_max_payload(const struct flow *flow)
+{
+    return (uint32_t)min_u64(flow->tx.max_payload, flow->peer->mtu.payload);
+}
+
+/* Bytes of the next packet, without the trailer. If there is silence, long packets may be what does not pass: then what asks for a sign
+ * of life must not be one. */
+static size_t packet_limit(const struct flow *flow, size_t capacity)
+{
+    const bool doubtful = flow->tx.probe && (flow->tx.silent >= 2 || flow->peer->mtu.lost > 0);
+    const uint64_t longest = doubtful ? WIRE_PAYLOAD_MIN_MTU : send_max_payload(flow);
+    return (size_t)min_u64(capacity, longest) - WIRE_TRAILER_RESERVED;
+}
+
+/* Whether longer packets would be of use to the flow, and may be tried now. */
+static bool mtu_probe_due(const struct flow *flow, size_t capacity, uint64_t now)
+{
+    const struct mtu *mtu = &flow->peer->mtu;
+    return now >= mtu->next_at && flow->tx.queued_bytes > mtu->payload && flow->tx.silent == 0 &&
+           flow->state != FLOW_ENDED && mtu->size <= min_u64(capacity, flow->tx.max_payload);
+}
+
+/* A packet that nobody misses: it holds no ACK, its loss makes nothing be sent again, is no sign of congestion, and is no reason to wait for an answer. */
+static size_t transmit_mtu_probe(struct flow *flow, uint8_t *buffer, uint64_t now)
+{
+    struct mtu *mtu = &flow->peer->mtu;
+    struct packet packet = {.bytes = buffer,
+                            .used = WIRE_HEADER_BYTES,
+                            .limit = (size_t)mtu->size - WIRE_TRAILER_RESERVED,
+                            .first_piece = (uint32_t)flow->tx.pieces.end};
+    add_frame(&packet, &(struct wire_frame){.type = WIRE_FRAME_PING});
+    memset(packet.bytes + packet.used, WIRE_FRAME_PADDING, packet.limit - packet.used);
+    packet.used = packet.limit;
+    mtu_probe_sent(mtu, flow, flow->tx.records.end, now, 2 * retransmission_timeout(flow));
+    flow->transport->counters.mtu_probes++;
+    return finish(flow, &packet, now);
+}
+
 size_t send_transmit(struct flow *flow, uint8_t *buffer, size_t capacity, uint64_t now)
 {
     struct sender *tx = &flow->tx;
-    const uint32_t longest = capacity < tx->max_payload ? (uint32_t)capacity : (uint32_t)tx->max_payload;
     if (tx->records.end >= WIRE_PACKET_NUMBER_MAX || !records_reserve(flow)) {
         flow_abort(flow, TRANSPORT_NO_MEMORY, WIRE_REASON_NO_SPACE, now);
         flow_forget(flow);
         return 0;
     }
+    if (mtu_probe_due(flow, capacity, now)) {
+        return transmit_mtu_probe(flow, buffer, now);
+    }
     struct packet packet = {.bytes = buffer,
                             .used = WIRE_HEADER_BYTES,
-                            .limit = longest - WIRE_TRAILER_RESERVED,
-                            .first_piece = tx->pieces.end};
+                            .limit = packet_limit(flow, capacity),
+                            .first_piece = (uint32_t)tx->pieces.end};
     const bool acknowledges = add_ack(flow, &packet, now);
     const size_t ack_end = packet.used;
     add_controls(flow, &packet);

@@ -36,7 +36,7 @@ void records_trim(struct flow *flow)
         if ((record->flags & RECORD_LIVE) || (!nothing_out && remembered(tx, record))) {
             return;
         }
-        tx->pieces.base = record->first_piece + record->piece_count;
+        tx->pieces.base += record->piece_count; /* those of the records follow one another */
         tx->records.base++;
     }
     deque_reset(&tx->records, &flow->transport->pool, sizeof(struct record));
@@ -109,7 +109,7 @@ bool record_lose(struct flow *flow, uint64_t number)
         }
         record->link = (uint32_t)tx->again.end;
         for (uint32_t i = 0; i < record->piece_count; i++) {
-            *(struct piece *)deque_push(&tx->again, sizeof(struct piece)) = *PIECE(&tx->pieces, record->first_piece + i);
+            *(struct piece *)deque_push(&tx->again, sizeof(struct piece)) = *PIECE_OF(flow, record, i);
         }
         again_trim(flow);
     }
@@ -158,7 +158,7 @@ static void content_arrived(struct flow *flow, struct record *record)
         return;
     }
     for (uint32_t i = 0; i < record->piece_count; i++) {
-        piece_arrived(flow, PIECE(&flow->tx.pieces, record->first_piece + i));
+        piece_arrived(flow, PIECE_OF(flow, record, i));
     }
 }
 
@@ -177,6 +177,7 @@ bool record_acknowledge(struct flow *flow, uint64_t number)
     if (!(flags & (RECORD_LIVE | RECORD_LOST))) {
         return false;
     }
+    mtu_delivered(&flow->peer->mtu, record->length, record->time);
     content_arrived(flow, record);
     if (flags & RECORD_COPY) {
         original_arrived(flow, number, record);

@@ -16,14 +16,13 @@ enum {
     THRESHOLD_PACKETS = 3,
     REORDERING_KEPT = 16, /* recoveries */
     MISTRUSTED_MAX = 4,   /* after so many samples not taken in a row our loop is not late but slow */
-    BLACK_HOLE_TIMEOUTS = 3,
+    SILENT_MIN = 3,       /* timeouts before a flow is given up */
 };
 
 #define RTO_INITIAL MILLISECONDS(10)
 #define RTO_MIN MICROSECONDS(200)
 #define RTO_MAX MILLISECONDS(200)
 #define TAIL_MIN MICROSECONDS(100) /* a peer that shares its processor is silent for so long again and again */
-#define BLACK_HOLE_NS MILLISECONDS(10)
 #define MIN_RTT_WINDOW MILLISECONDS(5000)
 
 /* By so much a timer of ours can be late that our own loop must have stood still. */
@@ -181,6 +180,7 @@ static void loss_detect(struct flow *flow, uint64_t now)
         if (!record_lose(flow, n)) {
             break; /* without memory, later */
         }
+        mtu_lost(&flow->peer->mtu, record->length, record->time, now);
         congestion_lost(&tx->congestion, n, tx->records.end, now);
         flow_activate(flow);
     }
@@ -237,35 +237,24 @@ uint64_t probe_at(const struct flow *flow)
     return tx->probe_from + min_u64(pause, max_u64(RTO_MAX, once));
 }
 
-/* After three timeouts without a sign of life, big packets may be what does not get through. */
-static void suspect_black_hole(struct flow *flow, uint64_t now)
-{
-    struct sender *tx = &flow->tx;
-    if (tx->silent++ == 0) {
-        tx->silent_from = now;
-    }
-    if (tx->silent >= BLACK_HOLE_TIMEOUTS && now - tx->silent_from >= BLACK_HOLE_NS) {
-        tx->max_payload = WIRE_PAYLOAD_MIN_MTU;
-    }
-}
-
 /* The peer's engine may live, but nothing of this flow gets through. */
 static bool given_up(const struct flow *flow, uint64_t now)
 {
     const struct sender *tx = &flow->tx;
-    return tx->silent > BLACK_HOLE_TIMEOUTS && now - tx->silent_from >= flow->transport->config.dead_peer_ns;
+    return tx->silent > SILENT_MIN && now - tx->silent_from >= flow->transport->config.dead_peer_ns;
 }
 
 /* The oldest packet in flight with something in it counts as lost; without memory the probe is a PING. */
-static void lose_oldest(struct flow *flow)
+static void lose_oldest(struct flow *flow, uint64_t now)
 {
     struct sender *tx = &flow->tx;
     uint64_t n = max_u64(tx->live_from, tx->records.base);
     bool again = false;
     for (; n < tx->records.end && !again; n++) {
-        const uint16_t flags = RECORD(flow, n)->flags;
-        if (flags & RECORD_LIVE) {
-            again = !(flags & (RECORD_COPY | RECORD_ARRIVED));
+        const struct record *record = RECORD(flow, n);
+        if (record->flags & RECORD_LIVE) {
+            again = !(record->flags & (RECORD_COPY | RECORD_ARRIVED));
+            mtu_lost(&flow->peer->mtu, record->length, record->time, now);
             if (!record_lose(flow, n)) {
                 return;
             }
@@ -297,11 +286,13 @@ static void time_out(struct flow *flow, uint64_t now)
     struct sender *tx = &flow->tx;
     tx->backoff++;
     flow->transport->counters.probe_timeouts++;
-    suspect_black_hole(flow, now);
+    if (tx->silent++ == 0) {
+        tx->silent_from = now;
+    }
     if (tx->silent == 2) {
         congestion_timed_out(&tx->congestion, now);
     }
-    lose_oldest(flow);
+    lose_oldest(flow, now);
     records_trim(flow);
     ask(flow, now);
     if (given_up(flow, now)) {

@@ -12,6 +12,7 @@
 #include "base/prng.h"
 #include "base/siphash.h"
 #include "flow/congestion.h"
+#include "flow/mtu.h"
 #include "flow/transport.h"
 #include "wire/wire.h"
 
@@ -83,9 +84,10 @@ enum record_flag {
 /* A sent packet, found by its number. */
 struct record {
     uint64_t time;
-    uint64_t first_piece;
+    uint32_t first_piece; /* low 32 bits */
     uint16_t piece_count;
-    uint16_t flags; /* enum record_flag */
+    uint16_t flags;  /* enum record_flag */
+    uint16_t length; /* as struct mtu counts */
     uint32_t link;  /* low 32 bits: of a LOST one, where its pieces begin in `again`; of a COPY, the number of the older packet */
 };
 
@@ -151,7 +153,7 @@ struct sender {
     bool excused;              /* a timeout was put off because our loop was late */
     bool copy;                 /* what the last packet held goes out once more */
     uint64_t queued_bytes;
-    uint32_t max_payload; /* UDP payload of our packets */
+    uint32_t max_payload; /* UDP payload that our interface and the peer allow; what the path carries: peer->mtu */
     uint32_t max_message; /* bytes of the longest message that the peer takes */
     uint32_t backoff;     /* retransmission timeouts since the last progress or sign of life */
     uint32_t silent;      /* retransmission timeouts since the last sign of life */
@@ -256,8 +258,14 @@ struct peer {
     uint64_t nonce, probed;     /* of the outstanding PROBE: its nonce, when it was sent */
     uint32_t flow_count;
     uint32_t unanswered; /* PROBEs since something was heard */
-    uint32_t max_payload;
+    struct mtu mtu;
     bool known, probing;
+};
+
+/* What was found out about the path to a peer that has no flows now. */
+struct known_path {
+    uint64_t hash; /* of its key; 0: empty */
+    struct mtu mtu;
 };
 
 /* The peers between two IP addresses: the workers of one engine, or, behind an address translator, of several. */
@@ -285,6 +293,8 @@ struct reply {
     uint8_t bytes[REPLY_BYTES_MAX];
 };
 
+enum { KNOWN_PATHS = 64 };
+
 enum timer_kind { TIMER_FLOW, TIMER_PEER };
 
 struct transport {
@@ -304,6 +314,7 @@ struct transport {
     struct flow *by_remote; /* hash */
     struct peer *peers;     /* hash */
     struct host *hosts;     /* hash */
+    struct known_path known_paths[KNOWN_PATHS]; /* by hash: of two with the same place the newer */
     struct listener *listeners;
     struct flow *transmit;
     struct transport_owner *opening; /* owners with flows that want to send an INIT, in turn */
@@ -318,6 +329,10 @@ struct transport {
 /* Elements of the deques. */
 #define OUTGOING(flow, n) ((struct outgoing *)deque_at(&(flow)->tx.messages, n, sizeof(struct outgoing)))
 #define RECORD(flow, n) ((struct record *)deque_at(&(flow)->tx.records, n, sizeof(struct record)))
+/* The i-th piece of a record. */
+#define PIECE_OF(flow, record, i)                                                                                       \
+    ((struct piece *)deque_at(&(flow)->tx.pieces, number_from((flow)->tx.pieces.base, (record)->first_piece) + (i), \
+                              sizeof(struct piece)))
 #define INCOMING(flow, n) ((struct incoming *)deque_at(&(flow)->rx.messages, n, sizeof(struct incoming)))
 
 static inline uint64_t min_u64(uint64_t a, uint64_t b)

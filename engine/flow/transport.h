@@ -163,7 +163,7 @@ void transport_receive(struct transport *transport, const struct transport_path 
  * Packets of one flow come in bursts, so that they can be sent together. */
 size_t transport_transmit(struct transport *transport, uint8_t *buffer, size_t capacity, struct transport_path *path,
                           uint64_t now);
-/* The path refused a packet of `length` bytes as too long: flows over it send at most `max_udp_payload` from now on. */
+/* The path refused a packet as too long: flows over it send at most `max_udp_payload`, until a probe finds that more passes. */
 void transport_path_too_long(struct transport *transport, const struct transport_path *path, uint32_t max_udp_payload,
                              uint64_t now);
 /* When transport_timeout must be called next; UINT64_MAX: never. */
@@ -184,6 +184,7 @@ struct transport_flow_info {
     struct transport_owner *owner;
     uint64_t srtt_ns, rttvar_ns; /* 0 until measured */
     uint32_t window_packets, in_flight_packets;
+    uint32_t max_udp_payload; /* of the packets that it sends now; 0: not known yet */
     uint64_t packets_sent, packets_received, packets_lost, packets_retransmitted;
     uint64_t messages_sent, messages_received, bytes_sent, bytes_received; /* payload */
     uint64_t queued_bytes; /* given to transport_send and not acknowledged */
@@ -203,7 +204,7 @@ uint32_t transport_flows(const struct transport *transport, uint32_t max,
     X(messages_received) X(packets_lost) X(packets_retransmitted) X(tail_probes) X(probe_timeouts) X(spurious_losses) X(duplicate_packets)           \
         X(no_memory_drops) X(bad_checksum) X(bad_version) X(malformed) X(unknown_flow) X(resets_sent)              \
             X(resets_ignored) X(handshakes) X(handshake_refused) X(retries_sent) X(flows_opened) X(flows_accepted) \
-                X(flows_ended) X(peers_dead) X(peers_restarted)
+                X(flows_ended) X(peers_dead) X(peers_restarted) X(mtu_probes) X(black_holes)
 struct transport_counters {
 #define X(name) uint64_t name;
     TRANSPORT_COUNTERS(X)
