@@ -238,7 +238,7 @@ bool ack_receive(struct flow *flow, const struct wire_frame *frame, uint64_t now
         news.srtt_ns = tx->srtt;
         news.min_rtt_ns = recovery_min_rtt(flow);
         congestion_acknowledged(&tx->congestion, &news);
-        recovery_progress(flow, now);
+        recovery_progress(flow, frame->ack.holding_ns, now);
         if (send_wanted(flow)) {
             flow_activate(flow);
         }

@@ -142,7 +142,7 @@ uint64_t recovery_min_rtt(const struct flow *flow);
 /* A packet, in flight or `lost`, has been acknowledged. */
 void recovery_acknowledged(struct flow *flow, uint64_t number, bool lost);
 /* An ACK that brought something new has been applied: declares lost what it shows to be. */
-void recovery_progress(struct flow *flow, uint64_t now);
+void recovery_progress(struct flow *flow, uint32_t holding_ns, uint64_t now);
 /* The retransmission timeout without backoff, ns. */
 uint64_t retransmission_timeout(const struct flow *flow);
 /* When the peer is to be asked; NEVER if nothing is in flight. */

@@ -7,7 +7,8 @@
  *                                at any rate at time + newest_rtt + reordering window, if a later one has arrived
  *   reordering window            quarters of the least round trip: one more for each round trip with a loss that was none, up to
  *                                srtt; one again after 16 recoveries without
- *   tail-loss probe              two smoothed round trips after the last packet was sent: a copy of the last one in flight
+ *   tail-loss probe              a copy of the last packet in flight: two smoothed round trips after it was sent, or as soon as an ACK that
+ *                                was held back shows that it is missing
  *   retransmission timeout       after that, and after the last progress: srtt + 4 rttvar, and what the peer may hold its ACK back; doubling
  */
 #include "flow/flow.h"
@@ -188,16 +189,6 @@ static void loss_detect(struct flow *flow, uint64_t now)
     records_trim(flow);
 }
 
-void recovery_progress(struct flow *flow, uint64_t now)
-{
-    struct sender *tx = &flow->tx;
-    tx->probe_from = now;
-    tx->backoff = 0;
-    tx->tail_probed = false;
-    tx->excused = false;
-    loss_detect(flow, now);
-}
-
 /* ---- Timeouts ---- */
 
 uint64_t retransmission_timeout(const struct flow *flow)
@@ -209,13 +200,17 @@ uint64_t retransmission_timeout(const struct flow *flow)
     return max_u64(tx->srtt + 4 * (uint64_t)tx->rttvar + ack_delay(flow), RTO_MIN);
 }
 
-/* The peer acknowledges every eighth packet at once, and holds the ACKs of fewer. While others come in, this one may be on its way. */
+/* Two round trips and what the peer may hold its ACK back; less if packets of the same flight have been acknowledged: then this one's
+ * round trip is known. */
 static uint64_t tail_probe_at(const struct flow *flow)
 {
     const struct sender *tx = &flow->tx;
-    const uint64_t held = tx->in_flight < ACK_EVERY ? ack_delay(flow) : 0;
-    return max_u64(tx->last_sent + max_u64(2 * (uint64_t)tx->srtt + held, TAIL_MIN),
-                   tx->probe_from + tx->srtt / 2 + held);
+    const uint64_t held = ack_delay(flow), slack = max_u64(reordering_window(flow), 2 * (uint64_t)tx->rttvar);
+    uint64_t pause = 2 * (uint64_t)tx->srtt + (tx->in_flight < ACK_EVERY ? held : 0);
+    if (tx->newest_rtt != 0 && tx->last_sent - tx->newest_time <= tx->srtt) {
+        pause = min_u64(pause, tx->newest_rtt + held + slack);
+    }
+    return max_u64(tx->last_sent + max_u64(pause, TAIL_MIN), tx->probe_from + held + slack);
 }
 
 static bool tail_probe_is_next(const struct sender *tx)
@@ -323,5 +318,32 @@ void recovery_timeout(struct flow *flow, uint64_t now)
         probe_tail(flow, now);
     } else {
         time_out(flow, now);
+    }
+}
+
+/* ---- Progress ---- */
+
+/* The peer held its ACK back, and the last packet did not come meanwhile, as it should have if it is not much later than the largest that did. */
+static bool tail_is_missing(const struct flow *flow, uint32_t holding_ns)
+{
+    const struct sender *tx = &flow->tx;
+    uint64_t last;
+    if (tx->in_flight == 0 || !tail_probe_is_next(tx) || holding_ns == WIRE_HOLDING_UNKNOWN || !send_drained(flow) ||
+        deque_count(&tx->again) > 0 || !record_last(flow, &last) || last + 1 <= tx->largest_acknowledged) {
+        return false;
+    }
+    return holding_ns >= RECORD(flow, last)->time - tx->newest_time + reordering_window(flow);
+}
+
+void recovery_progress(struct flow *flow, uint32_t holding_ns, uint64_t now)
+{
+    struct sender *tx = &flow->tx;
+    tx->probe_from = now;
+    tx->backoff = 0;
+    tx->tail_probed = false;
+    tx->excused = false;
+    loss_detect(flow, now);
+    if (tail_is_missing(flow, holding_ns)) {
+        probe_tail(flow, now);
     }
 }
