@@ -8,7 +8,7 @@
 #include "base/prng.h"
 #include "nic/nic_mem.h"
 
-enum { LINKS_MAX = 1024, LINK_SLOTS = 4096, PORTS_MAX = 256, BUCKETS = 256 };
+enum { LINKS_MAX = 2048, LINK_SLOTS = 8192, PORTS_MAX = 256, BUCKETS = 256 };
 
 /* Allocated to the byte, so that a sanitizer sees every read behind the packet's end. */
 struct mem_packet {

@@ -40,6 +40,7 @@ void app_start(struct app *app)
 {
     transport_owner_init(&app->owner, app, app->memory.budget);
     app->alive = true;
+    app->stopped = prng_chance(&app->prng, app->world->plan.behaviour.stop_ppm);
     app_listen(app);
 }
 
@@ -128,6 +129,7 @@ static struct delivery take(struct app *app)
 
 struct end *app_read(struct app *app, bool hold_it, uint32_t *length)
 {
+    disasters_note_read(app->world);
     struct delivery delivery = take(app);
     ledger_read(&app->world->ledger, delivery.end, &delivery.extent, delivery.tag);
     if (hold_it) {
@@ -255,18 +257,18 @@ void app_act(struct app *app)
         interval_ns = DRAINING_INTERVAL_NS;
     }
     app->next_act_ns = world->now_ns + prng_between(&app->prng, 1, 2 * interval_ns);
-    if (!app->alive && !world->draining) {
+    if (!app->alive && !world->draining && !app->node->leaving) {
         app_start(app);
     }
     if (!app->alive) {
-        app->next_act_ns = UINT64_MAX;
+        app->next_act_ns = world->draining ? UINT64_MAX : app->next_act_ns;
         return;
     }
     release_due(app);
     app_read_at_random(app);
     repay(app);
     close_what_ended(app);
-    if (!world->draining) {
+    if (!world->draining && !app->node->leaving) {
         app_act_at_random(app);
     }
 }

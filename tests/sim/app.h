@@ -28,7 +28,7 @@ struct app {
     struct prng prng;
     struct transport_owner owner;
     struct memory memory;
-    bool alive;
+    bool alive, stopped;     /* stopped: never reads */
     const struct load *load; /* NULL: acts at random; not owned */
     bool server;             /* of the load: on node 0 */
     uint32_t client;         /* of the load: its index among all clients */

@@ -26,7 +26,7 @@ static void die(struct app *app)
 void app_read_at_random(struct app *app)
 {
     const struct behaviour *behaviour = &app->world->plan.behaviour;
-    if (app->paused_until_ns > app->world->now_ns && !app->world->draining) {
+    if ((app->stopped || app->paused_until_ns > app->world->now_ns) && !app->world->draining) {
         return;
     }
     uint64_t count = app->world->draining ? app->inbox_count : prng_between(&app->prng, 0, app->inbox_count);

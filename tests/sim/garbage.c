@@ -6,11 +6,10 @@
 #include "wire/wire.h"
 #include "world.h"
 
-void garbage_init(struct garbage *garbage, uint64_t seed, bool enabled)
+void garbage_init(struct garbage *garbage, uint64_t seed)
 {
     prng_init(&garbage->prng, seed);
     garbage->seen_count = 0;
-    garbage->next_ns = enabled ? 0 : UINT64_MAX;
 }
 
 void garbage_observe(struct garbage *garbage, const struct nic_packet *packet)
@@ -128,5 +127,4 @@ void garbage_act(struct garbage *garbage, struct world *world)
         forge_source(prng, &from);
     }
     nic_mem_inject(world->network, &from, &to, packet, length);
-    garbage->next_ns = world->now_ns + prng_below(prng, 2 * world->plan.garbage_interval_ns);
 }

@@ -230,6 +230,7 @@ void ledger_read(struct ledger *ledger, struct end *end, const struct transport_
 {
     char text[256];
     uint32_t number = end->read++;
+    end->read_bytes += extent->length;
     if (!end->peer || number >= end->peer->sent) {
         return; /* judged by ledger_delivered */
     }
@@ -281,27 +282,57 @@ static bool peer_gave_up(const struct ledger *ledger, const struct end *peer)
            (graceful(peer) && ledger->links_fail); /* its FIN never came */
 }
 
+static uint64_t engine_bit(const struct endpoint *endpoint)
+{
+    return UINT64_C(1) << ((endpoint->ip[15] - 1u) % 64);
+}
+
+/* Whether an engine of the flow is in `engines`. */
+static bool among(uint64_t engines, const struct end *end)
+{
+    return (engines & (engine_bit(&end->local) | engine_bit(&end->remote))) != 0;
+}
+
+void ledger_restarted(struct ledger *ledger, uint32_t index)
+{
+    ledger->restarted |= UINT64_C(1) << (index % 64);
+    ledger->engines_restart = ledger->nobody_listens = true;
+}
+
+void ledger_shut_down(struct ledger *ledger, uint32_t index)
+{
+    const uint64_t bit = UINT64_C(1) << (index % 64);
+    ledger->shut_down |= bit;
+    for (uint32_t i = 0; i < ledger->count; i++) {
+        struct end *end = ledger->ends[i];
+        end->cut |= engine_bit(&end->local) == bit;
+        end->told |= engine_bit(&end->remote) == bit && engine_bit(&end->local) != bit && end->established &&
+                     end->peer && end->peer->flow && !end->peer->ended && !ledger->links_fail;
+    }
+}
+
 static bool has_cause(const struct ledger *ledger, const struct end *end)
 {
     const struct end *peer = end->peer;
-    bool links_fail = ledger->links_fail || ledger->engines_restart;
+    bool restarted = among(ledger->restarted, end);
+    bool shut_down = among(ledger->shut_down, end);
     switch (end->status) {
     case TRANSPORT_OK:
         return graceful(end);
     case TRANSPORT_CLOSED:
         return graceful(end) || (peer && graceful(peer));
     case TRANSPORT_RESET:
-        return end->closed || peer_gave_up(ledger, peer);
+        return end->closed || shut_down || peer_gave_up(ledger, peer);
     case TRANSPORT_REFUSED:
         return end->opener && !end->established && ledger->nobody_listens;
     case TRANSPORT_UNREACHABLE:
-        return end->opener && !end->established && links_fail;
+        return end->opener && !end->established && (ledger->links_fail || ledger->time_lost || restarted || shut_down);
     case TRANSPORT_PEER_DEAD:
-        return ledger->peers_may_die || ledger->engines_restart;
+        return !end->told && (ledger->peers_may_die || restarted);
     case TRANSPORT_PEER_RESTARTED:
-        return ledger->engines_restart;
+        return !end->told && restarted;
     case TRANSPORT_ABORTED:
-        return end->aborted;
+        return end->aborted || (shut_down && !end->established);
     case TRANSPORT_PROTOCOL:
     case TRANSPORT_VERSION:
     case TRANSPORT_TOO_LONG:

@@ -34,10 +34,13 @@ struct end {
     struct endpoint local, remote; /* flow addresses */
     bool opener;
     bool established, ended;      /* what the transport said */
+    bool cut;                     /* its engine has shut down since */
+    bool told;                    /* its peer's engine has shut down and had time to say so */
     bool closed, aborted, dead;   /* what the application did: closed in any way, by abort, died */
     enum transport_status status; /* of `ended` */
     struct message *messages;     /* sent by this side */
     uint32_t sent, capacity, settled;
+    uint64_t read_bytes;
     uint32_t delivered, read; /* messages of the peer: delivered to the application's ring, read from it */
 };
 
@@ -50,6 +53,8 @@ struct ledger {
     uint64_t messages, bytes; /* read and found intact */
     /* Causes that lie outside of the two applications of a flow. */
     bool links_fail, nobody_listens, owners_die, engines_restart, peers_may_die;
+    bool time_lost;                /* engines stall, or their clocks leap */
+    uint64_t restarted, shut_down; /* engines, by bits */
 };
 
 void ledger_init(struct ledger *ledger, struct verdict *verdict, uint64_t seed);
@@ -75,6 +80,10 @@ void ledger_delivered(struct ledger *ledger, struct end *end);
 void ledger_read(struct ledger *ledger, struct end *end, const struct transport_extent *extent, uint64_t tag);
 /* The owner of this side was closed, or its engine is gone: no callback may follow, spans are free. */
 void ledger_died(struct end *end);
+
+/* The engine of node `index` shuts down, or has restarted: both engines of a flow are told by their addresses, 10.0.0.(index + 1). */
+void ledger_shut_down(struct ledger *ledger, uint32_t index);
+void ledger_restarted(struct ledger *ledger, uint32_t index);
 
 /* Every side is ended or dead: the judgements that need both sides. */
 void ledger_finish(struct ledger *ledger);

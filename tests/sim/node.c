@@ -151,10 +151,31 @@ void node_stop(struct node *node)
 void node_restart(struct node *node)
 {
     world_trace(node->world, "node %u: restarts", node->index);
-    node->world->ledger.engines_restart = true;
-    node->world->ledger.nobody_listens = true;
+    ledger_restarted(&node->world->ledger, node->index);
     node_stop(node);
     start_transport(node);
+}
+
+void node_shut_down(struct node *node)
+{
+    world_trace(node->world, "node %u: shuts down", node->index);
+    ledger_shut_down(&node->world->ledger, node->index);
+    node->world->ledger.nobody_listens = true;
+    node->leaving = true;
+    transport_shutdown(node->transport, node_now(node));
+}
+
+void node_left(struct node *node)
+{
+    struct world *world = node->world;
+    for (uint32_t i = 0; i < world->ledger.count; i++) {
+        const struct end *end = world->ledger.ends[i];
+        if (end->app->node == node && end->cut && end->flow && !end->ended && !end->app->ring_refused) {
+            verdict_fail(&world->verdict, "side %u: its engine has shut down and did not tell it", end->id);
+        }
+    }
+    node->leaving = false;
+    node_restart(node);
 }
 
 void node_fini(struct node *node)

@@ -19,6 +19,7 @@ struct node {
     uint64_t phase_ns;         /* of the poll loop's steps */
     uint64_t polled_ns;        /* when last; UINT64_MAX: never */
     uint64_t stalled_until_ns; /* the processor is somebody else's */
+    bool leaving;              /* shut down: only tells its peers */
     uint64_t clock_ahead_ns;   /* of the world's; never falls */
 };
 
@@ -35,6 +36,10 @@ uint64_t node_next_poll(const struct node *node);
 void node_stop(struct node *node);
 /* The same, and it boots again with another epoch. */
 void node_restart(struct node *node);
+/* The engine shuts down: all its flows end, and it goes on for a while to tell its peers. */
+void node_shut_down(struct node *node);
+/* The while is over: judges that everybody was told, and restarts. */
+void node_left(struct node *node);
 void node_fini(struct node *node);
 
 #endif /* MACHNET_TESTS_SIM_NODE_H */

@@ -24,6 +24,7 @@ struct behaviour {
     uint64_t pause_ns;
     uint32_t hold_ppm; /* of messages: borrowed for up to hold_ns */
     uint64_t hold_ns;
+    uint32_t stop_ppm;        /* applications that never read */
     uint64_t budget, reserve; /* receive memory, bytes */
 };
 
@@ -59,8 +60,16 @@ struct plan {
     struct behaviour behaviour;
     struct nic_mem_impairments impairments;
     uint64_t partition_at_ns, partition_ns; /* 0: none */
-    uint64_t restart_at_ns;                 /* a node restarts about then, and perhaps again; 0: none */
-    uint64_t garbage_interval_ns;           /* mean time between two injected packets; 0: none */
+    uint64_t
+        partition_interval_ns; /* from healing to the next one, of the same links in both directions; 0: there is one */
+    uint64_t settle_at_ns;     /* links are perfect from then on; 0: not before the end */
+    uint64_t shutdown_at_ns;   /* an engine shuts down, and starts anew; 0: none */
+    uint64_t stall_interval_ns, stall_ns; /* mean time between two stalls of an engine; their longest. 0: none */
+    uint64_t jump_interval_ns, jump_ns;   /* the same of leaps of an engine's clock */
+    uint64_t reshape_interval_ns;         /* mean time between two changes of what paths carry; 0: none */
+    uint64_t spoof_interval_ns;           /* mean time between two acts of an attacker who forges addresses; 0: none */
+    uint64_t restart_at_ns;               /* a node restarts about then, and perhaps again; 0: none */
+    uint64_t garbage_interval_ns;         /* mean time between two injected packets; 0: none */
 };
 
 #endif /* MACHNET_TESTS_SIM_PLAN_H */

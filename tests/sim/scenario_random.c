@@ -5,6 +5,7 @@
 #define US UINT64_C(1000)
 #define MS UINT64_C(1000000)
 #define S UINT64_C(1000000000)
+#define MBPS UINT64_C(1000000)
 enum { PERCENT = 10000, KIB = 1024, MIB = 1024 * 1024, ACTS_MAX = 4000 /* of one application, about */ };
 
 /* What a scenario does not change. */
@@ -16,7 +17,7 @@ void scenario_ordinary_random(struct plan *plan, struct prng *prng)
         .apps_per_node = (uint32_t)prng_between(prng, 1, 3),
         .active_ns = prng_between(prng, 50 * MS, 400 * MS),
         .bytes = 2 * MIB,
-        .packets_max = 200000,
+        .packets_max = 20000,
         .max_flows = 4096,
         .max_half_open = 64,
         .max_payload_low = low,
@@ -122,6 +123,19 @@ static void everything(struct plan *plan, struct prng *prng)
     plan->impairments.repeat_ppm = (uint32_t)prng_between(prng, 0, 10 * PERCENT);
     plan->impairments.corrupt_ppm = (uint32_t)prng_between(prng, 0, 5 * PERCENT);
     plan->impairments.jitter_ns = prng_between(prng, 0, 1 * MS);
+    plan->impairments.burst_ppm = (uint32_t)prng_between(prng, 0, PERCENT / 4);
+    plan->impairments.burst_packets = 16;
+    plan->impairments.tail_ppm = (uint32_t)prng_between(prng, 0, 5 * PERCENT);
+    plan->port_bits_per_second = prng_chance(prng, 500000) ? 0 : prng_between(prng, 100 * MBPS, 10000 * MBPS);
+    plan->port_queue_packets = (uint32_t)prng_between(prng, 16, 256);
+    plan->step_ns = prng_between(prng, 0, 5 * US);
+    plan->stall_interval_ns = 100 * MS;
+    plan->stall_ns = 50 * MS;
+    plan->jump_interval_ns = 100 * MS;
+    plan->jump_ns = 50 * MS;
+    plan->reshape_interval_ns = 100 * MS;
+    plan->spoof_interval_ns = 5 * MS;
+    plan->behaviour.stop_ppm = 5 * PERCENT;
     plan->behaviour.die_ppm = PERCENT / 10;
     plan->behaviour.unlisten_ppm = PERCENT / 10;
     plan->behaviour.nobody_ppm = 5 * PERCENT;
@@ -177,6 +191,73 @@ static void garbage(struct plan *plan, struct prng *prng)
     plan->garbage_interval_ns = prng_between(prng, 50 * US, 1 * MS);
 }
 
+static void burst_loss(struct plan *plan, struct prng *prng)
+{
+    plan->impairments.burst_ppm = (uint32_t)prng_between(prng, 500, 2 * PERCENT);
+    plan->impairments.burst_packets = (uint32_t)prng_between(prng, 2, 40);
+}
+
+static void tail_loss(struct plan *plan, struct prng *prng)
+{
+    plan->impairments.tail_ppm = (uint32_t)prng_between(prng, 1 * PERCENT, 50 * PERCENT);
+}
+
+static void narrow(struct plan *plan, struct prng *prng)
+{
+    plan->port_bits_per_second = prng_between(prng, 50 * MBPS, 25000 * MBPS);
+    plan->port_queue_packets = (uint32_t)prng_between(prng, 4, 256);
+    plan->impairments.jitter_ns = 0;
+    plan->step_ns = prng_between(prng, 1 * US, 5 * US);
+}
+
+static void policed(struct plan *plan, struct prng *prng)
+{
+    plan->impairments.police_bits_per_second = prng_between(prng, 50 * MBPS, 5000 * MBPS);
+    plan->impairments.police_burst_bytes = (uint32_t)prng_between(prng, 16 * KIB, 256 * KIB);
+    plan->step_ns = prng_between(prng, 1 * US, 5 * US);
+}
+
+static void stalls(struct plan *plan, struct prng *prng)
+{
+    plan->stall_interval_ns = prng_between(prng, 2 * MS, 50 * MS);
+    plan->stall_ns = prng_between(prng, 100 * US, 200 * MS);
+    plan->impairments.loss_ppm = prng_chance(prng, 500000) ? 0 : 1 * PERCENT;
+}
+
+static void clock_jumps(struct plan *plan, struct prng *prng)
+{
+    plan->jump_interval_ns = prng_between(prng, 5 * MS, 100 * MS);
+    plan->jump_ns = prng_between(prng, 1 * MS, 500 * MS);
+}
+
+static void shutdown_one(struct plan *plan, struct prng *prng)
+{
+    plan->active_ns = prng_between(prng, 400 * MS, 1 * S);
+    plan->shutdown_at_ns = prng_between(prng, 1 * MS, plan->active_ns);
+    plan->impairments.loss_ppm = prng_chance(prng, 500000) ? 0 : 2 * PERCENT;
+    plan->behaviour.interval_ns = prng_between(prng, 1 * MS, 5 * MS);
+}
+
+static void path_mtu(struct plan *plan, struct prng *prng)
+{
+    plan->max_payload_low = plan->max_payload_high = NIC_MEM_PAYLOAD_MAX;
+    plan->reshape_interval_ns = prng_between(prng, 5 * MS, 100 * MS);
+    plan->active_ns = prng_between(prng, 200 * MS, 2 * S);
+}
+
+static void spoofed(struct plan *plan, struct prng *prng)
+{
+    plan->spoof_interval_ns = plan->active_ns / prng_between(prng, 20, 800);
+    plan->max_half_open = (uint32_t)prng_between(prng, 1, 64);
+}
+
+static void stopped(struct plan *plan, struct prng *prng)
+{
+    plan->behaviour.stop_ppm = 40 * PERCENT;
+    plan->behaviour.inbox_share = (uint32_t)prng_between(prng, 1, 16);
+    plan->active_ns = prng_between(prng, 100 * MS, S);
+}
+
 static void refuse(struct plan *plan, struct prng *prng)
 {
     plan->behaviour.nobody_ppm = 30 * PERCENT;
@@ -213,6 +294,16 @@ const struct scenario random_scenarios[] = {
     {"restart", "an engine boots anew, its flows die", restart, false},
     {"garbage", "an attacker off the path sends random and mutated packets", garbage, false},
     {"refuse", "nobody listens, flows run out, applications die", refuse, false},
+    {"burst-loss", "up to 40 packets in a row are lost", burst_loss, false},
+    {"tail-loss", "the last packets of what is sent at once are lost", tail_loss, false},
+    {"narrow", "ports of 50 Mbps to 25 Gbps with short queues", narrow, false},
+    {"policed", "what exceeds a rate is dropped", policed, false},
+    {"stalls", "engines do not run for up to 200 ms", stalls, false},
+    {"clock-jumps", "the clocks of engines leap by up to 500 ms", clock_jumps, false},
+    {"shutdown", "an engine shuts down and starts anew", shutdown_one, false},
+    {"path-mtu", "what paths carry changes, and senders are told or not", path_mtu, false},
+    {"spoofed", "a blind attacker forges addresses and floods", spoofed, false},
+    {"stopped", "applications that never read", stopped, false},
     {"many-flows", "hundreds of flows, opened in bursts", many_flows, false},
 };
 const uint32_t random_scenario_count = sizeof random_scenarios / sizeof *random_scenarios;

@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "disasters.h"
 #include "load.h"
 #include "trace.h"
 
 #define NEVER UINT64_MAX
 #define DRAIN_MAX_NS UINT64_C(60000000000)
-#define PARTITION_SURVIVED_NS UINT64_C(5000000000) /* half of the time after which a peer is dead */
 enum { IN_FLIGHT_MAX = 65536, ROUNDS_MAX = 20000 };
 
 void world_trace(const struct world *world, const char *format, ...)
@@ -46,21 +46,24 @@ static void on_packet(void *arg, uint64_t now_ns, const struct nic_packet *packe
     if (world->plan.garbage_interval_ns > 0) {
         garbage_observe(&world->garbage, packet);
     }
+    spoof_observe(&world->spoof, world, packet);
     if (world->options->trace) {
         trace_packet(world, packet);
     }
 }
 
-/* ---- Beginning ---- */
-
-static void note_causes(struct world *world)
+/* A packet came to a port. */
+static void on_queue(void *arg, uint64_t now_ns, const struct nic_packet *packet, uint64_t waited_ns)
 {
-    const struct plan *plan = &world->plan;
-    world->ledger.links_fail =
-        plan->impairments.loss_ppm > 0 || plan->impairments.corrupt_ppm > 0 || plan->partition_ns > 0;
-    world->ledger.peers_may_die = plan->partition_ns > PARTITION_SURVIVED_NS;
-    world->ledger.nobody_listens = plan->max_flows < 4096; /* a flow may be refused for their number, too */
+    struct world *world = arg;
+    (void)now_ns;
+    measure_queue(&world->measure, packet, waited_ns);
+    if (world->options->plot) {
+        plot_note_wait(world->options->plot, waited_ns);
+    }
 }
+
+/* ---- Beginning ---- */
 
 static void populate(struct world *world)
 {
@@ -86,8 +89,8 @@ static void populate(struct world *world)
     }
     if (loads) {
         measure_init(&world->measure, world);
-        nic_mem_set_queue_tap(world->network, measure_queue, &world->measure);
     }
+    nic_mem_set_queue_tap(world->network, on_queue, world);
 }
 
 static struct world *world_new(const struct scenario *scenario, uint64_t seed, const struct options *options)
@@ -102,16 +105,17 @@ static struct world *world_new(const struct scenario *scenario, uint64_t seed, c
     scenario_plan(scenario, &world->prng, &world->plan);
     const struct plan *plan = &world->plan;
     ledger_init(&world->ledger, &world->verdict, prng_next(&world->prng));
-    note_causes(world);
     world->network = nic_mem_network_new(prng_next(&world->prng), IN_FLIGHT_MAX);
     nic_mem_impair_all(world->network, &plan->impairments);
     nic_mem_set_tap(world->network, on_packet, world);
-    garbage_init(&world->garbage, prng_next(&world->prng), plan->garbage_interval_ns > 0);
+    garbage_init(&world->garbage, prng_next(&world->prng));
+    spoof_init(&world->spoof, prng_next(&world->prng));
     world->bytes_left = plan->bytes;
-    world->partition_at_ns = plan->partition_ns ? plan->partition_at_ns : NEVER;
-    world->heal_at_ns = NEVER;
-    world->restart_at_ns = plan->restart_at_ns ? plan->restart_at_ns : NEVER;
     populate(world);
+    disasters_init(world);
+    if (options->plot) {
+        plot_begin(options->plot, world);
+    }
     return world;
 }
 
@@ -134,73 +138,11 @@ static void world_free(struct world *world)
     free(world);
 }
 
-/* ---- Disasters ---- */
-
-/* All links of some pairs fail, in one direction or both. */
-static void begin_partition(struct world *world)
-{
-    struct nic_mem_impairments failed = world->plan.impairments;
-    failed.partitioned = true;
-    bool both = prng_chance(&world->prng, 700000);
-    for (uint32_t i = 0; i < world->node_count; i++) {
-        for (uint32_t j = 0; j < i; j++) {
-            if (j == 0 && i == 1 ? true : prng_chance(&world->prng, 500000)) {
-                nic_mem_impair(world->network, &world->nodes[i].udp, &world->nodes[j].udp, &failed);
-                if (both) {
-                    nic_mem_impair(world->network, &world->nodes[j].udp, &world->nodes[i].udp, &failed);
-                }
-            }
-        }
-    }
-    world_trace(world, "partition for %.3f s", (double)world->plan.partition_ns / 1e9);
-    world->partition_at_ns = NEVER;
-    world->heal_at_ns = world->now_ns + world->plan.partition_ns;
-}
-
-static void heal(struct world *world)
-{
-    world_trace(world, "links heal");
-    nic_mem_impair_all(world->network, &world->plan.impairments);
-    world->heal_at_ns = NEVER;
-}
-
-static void restart_one(struct world *world)
-{
-    node_restart(&world->nodes[prng_below(&world->prng, world->node_count)]);
-    uint64_t again = world->now_ns + prng_between(&world->prng, 1, 500000000);
-    world->restart_at_ns = again < world->plan.active_ns && prng_chance(&world->prng, 500000) ? again : NEVER;
-}
-
-static uint64_t next_disaster(const struct world *world)
-{
-    uint64_t next = world->partition_at_ns;
-    next = world->heal_at_ns < next ? world->heal_at_ns : next;
-    next = world->restart_at_ns < next ? world->restart_at_ns : next;
-    return world->garbage.next_ns < next ? world->garbage.next_ns : next;
-}
-
-static void disasters(struct world *world)
-{
-    if (world->partition_at_ns <= world->now_ns) {
-        begin_partition(world);
-    }
-    if (world->heal_at_ns <= world->now_ns) {
-        heal(world);
-    }
-    if (world->restart_at_ns <= world->now_ns) {
-        restart_one(world);
-    }
-    if (world->garbage.next_ns <= world->now_ns) {
-        garbage_act(&world->garbage, world);
-    }
-}
-
 static void begin_draining(struct world *world)
 {
     world_trace(world, "draining");
     world->draining = true;
-    world->partition_at_ns = world->heal_at_ns = world->restart_at_ns = NEVER;
-    world->garbage.next_ns = NEVER;
+    disasters_end(world);
     struct nic_mem_impairments none = {.delay_ns = world->plan.impairments.delay_ns};
     nic_mem_impair_all(world->network, &none);
     for (uint32_t i = 0; i < world->app_count; i++) {
@@ -217,8 +159,11 @@ static void begin_draining(struct world *world)
 static uint64_t next_event_of_engines(const struct world *world)
 {
     uint64_t next = nic_mem_next_arrival(world->network);
-    uint64_t disaster = next_disaster(world);
+    uint64_t disaster = disasters_next(world);
     next = disaster < next ? disaster : next;
+    if (world->options->plot && !world->draining && plot_next(world->options->plot) < next) {
+        next = plot_next(world->options->plot);
+    }
     for (uint32_t i = 0; i < world->node_count; i++) {
         uint64_t poll = node_next_poll(&world->nodes[i]);
         next = poll < next ? poll : next;
@@ -257,8 +202,11 @@ static void step(struct world *world)
 {
     nic_mem_advance(world->network, world->now_ns);
     measure_tick(&world->measure);
+    if (world->options->plot) {
+        plot_tick(world->options->plot, world);
+    }
     poll_nodes(world);
-    disasters(world);
+    disasters_act(world);
     for (uint32_t i = 0; i < world->app_count; i++) {
         if (world->apps[i].next_act_ns <= world->now_ns) {
             act(&world->apps[i]);
@@ -352,6 +300,7 @@ static void finish(struct world *world)
         }
     }
     ledger_finish(&world->ledger);
+    spoof_finish(&world->spoof, world);
     for (uint32_t i = 0; i < world->app_count; i++) {
         const struct memory *memory = &world->apps[i].memory;
         if (memory->used > 0) {

@@ -8,16 +8,20 @@
 #define MACHNET_TESTS_SIM_WORLD_H
 
 #include "app.h"
+#include "disasters.h"
 #include "garbage.h"
 #include "ledger.h"
 #include "measure.h"
 #include "node.h"
+#include "plot.h"
 #include "scenario.h"
+#include "spoof.h"
 #include "verdict.h"
 
 /* What a run is asked for besides its scenario and seed. */
 struct options {
     bool trace;            /* print every packet and event */
+    struct plot *plot;     /* is drawn into; not owned; NULL: nothing is drawn */
     const char *algorithm; /* of congestion control; NULL: the transport's own choice */
 };
 
@@ -36,11 +40,12 @@ struct world {
     struct app *apps;
     uint32_t node_count, app_count;
     struct garbage garbage;
+    struct spoof spoof;
     struct measure measure;
     uint64_t bytes_left; /* that applications may still send */
     uint16_t next_port;  /* local flow ports are not used twice */
     uint64_t next_listener;
-    uint64_t partition_at_ns, heal_at_ns, restart_at_ns; /* UINT64_MAX: never (again) */
+    struct disasters disasters;
 };
 
 /* What is worth a line about a run. */
