@@ -24,7 +24,7 @@ void transport_flow_info(const struct flow *flow, struct transport_flow_info *in
         .owner = flow->owner,
         .srtt_ns = flow->tx.srtt,
         .rttvar_ns = flow->tx.rttvar,
-        .window_packets = flow->tx.congestion.window,
+        .window_packets = congestion_window(&flow->tx.congestion),
         .in_flight_packets = flow->tx.in_flight,
         .max_udp_payload = flow->peer ? send_max_payload(flow) : 0,
         .packets_sent = flow->packets_sent,

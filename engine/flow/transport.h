@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/endpoint.h"
+#include "flow/congestion.h"
 
 struct transport;
 struct flow;
@@ -105,6 +106,7 @@ struct transport_config {
     uint32_t max_udp_payload; /* longest packet we accept: WIRE_PAYLOAD_MIN_MTU .. WIRE_PACKET_MAX */
     uint64_t dead_peer_ns;    /* default 10 s */
     uint64_t probe_ns;        /* a silent peer with flows is probed so often; default 2.5 s */
+    enum congestion_kind algorithm; /* of congestion control */
     uint32_t window_packets;  /* most packets in flight of a flow; default 1024, >= 256 */
 };
 
@@ -217,7 +219,7 @@ uint32_t transport_flows(const struct transport *transport, uint32_t max,
     X(bytes_sent)                                                                                                  \
     X(bytes_received)                                                                                              \
     X(messages_sent)                                                                                               \
-    X(messages_received) X(packets_lost) X(packets_retransmitted) X(probe_timeouts) X(duplicate_packets)           \
+    X(messages_received) X(packets_lost) X(packets_retransmitted) X(tail_probes) X(probe_timeouts) X(spurious_losses) X(duplicate_packets)           \
         X(no_memory_drops) X(bad_checksum) X(bad_version) X(malformed) X(unknown_flow) X(resets_sent)              \
             X(resets_ignored) X(handshakes) X(handshake_refused) X(retries_sent) X(flows_opened) X(flows_accepted) \
                 X(flows_ended) X(peers_dead) X(peers_restarted) X(mtu_probes) X(black_holes)

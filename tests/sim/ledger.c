@@ -230,6 +230,7 @@ void ledger_read(struct ledger *ledger, struct end *end, const struct transport_
 {
     char text[256];
     uint32_t number = end->read++;
+    end->read_bytes += extent->length;
     if (!end->peer || number >= end->peer->sent) {
         return; /* judged by ledger_delivered */
     }

@@ -40,6 +40,7 @@ struct end {
     enum transport_status status; /* of `ended` */
     struct message *messages;     /* sent by this side */
     uint32_t sent, capacity, settled;
+    uint64_t read_bytes;
     uint32_t delivered, read; /* messages of the peer: delivered to the application's ring, read from it */
 };
 

@@ -86,11 +86,9 @@ void measure_latency(struct measure *measure, uint32_t client, uint64_t latency_
     measure->latencies_ns[measure->latency_count++] = latency_ns < UINT32_MAX ? (uint32_t)latency_ns : UINT32_MAX;
 }
 
-void measure_queue(void *arg, uint64_t now_ns, const struct nic_packet *packet, uint64_t waited_ns)
+void measure_queue(struct measure *measure, const struct nic_packet *packet, uint64_t waited_ns)
 {
-    struct measure *measure = arg;
-    (void)now_ns;
-    if (!endpoint_equal(&packet->remote, &measure->world->nodes[0].udp)) {
+    if (!measure->world || !endpoint_equal(&packet->remote, &measure->world->nodes[0].udp)) {
         return;
     }
     if (waited_ns == UINT64_MAX) {
@@ -169,6 +167,27 @@ static double capacity(const struct plan *plan)
     return (double)rate * payload / (packet + NIC_MEM_FRAME_BYTES);
 }
 
+static bool ended_well(const struct end *end)
+{
+    return end->ended && (end->status == TRANSPORT_OK || end->status == TRANSPORT_CLOSED);
+}
+
+static bool is_complete(const struct end *end)
+{
+    const struct end *peer = end->peer;
+    return peer && ended_well(end) && ended_well(peer) && peer->read == end->sent && end->read == peer->sent;
+}
+
+static void count_complete(const struct ledger *ledger, struct measured *result)
+{
+    for (uint32_t i = 0; i < ledger->count; i++) {
+        if (ledger->ends[i]->opener) {
+            result->flows++;
+            result->complete += is_complete(ledger->ends[i]);
+        }
+    }
+}
+
 static double ratio(uint64_t part, uint64_t whole)
 {
     return whole > 0 ? (double)part / (double)whole : 0;
@@ -206,7 +225,9 @@ void measure_result(struct measure *measure, struct measured *result)
         .acks = ratio(after->answered - before->answered, after->sent - before->sent),
         .timeouts = after->timeouts - before->timeouts,
         .queue_drops = after->queue_drops - before->queue_drops,
+        .recovered_ms = (double)measure->world->disasters.slowest_ns / 1e6,
     };
+    count_complete(&measure->world->ledger, result);
 }
 
 void measured_print(const struct measured *result)
@@ -217,6 +238,11 @@ void measured_print(const struct measured *result)
            "packets back for one there %.4f\n",
            100 * result->retransmitted, 100 * result->lost, (unsigned long long)result->timeouts, result->wait_p50_us,
            result->wait_p99_us, (unsigned long long)result->queue_drops, result->acks);
+    printf("  %u of %u flows complete", result->complete, result->flows);
+    if (result->recovered_ms > 0) {
+        printf("; went on within %.1f ms of the links' healing", result->recovered_ms);
+    }
+    printf("\n");
     if (result->answers > 0) {
         printf("  %u answers: p50 %.1f us, p99 %.1f us, p99.9 %.1f us\n", result->answers, result->p50_us,
                result->p99_us, result->p999_us);

@@ -39,6 +39,8 @@ struct measured {
     double retransmitted, lost;      /* shares of the clients' packets */
     double acks;                     /* packets of the server for one of a client */
     uint64_t timeouts, queue_drops;
+    uint32_t flows, complete; /* opened; closed by both sides after all messages had come */
+    double recovered_ms;      /* from the links' healing until something was read, at most; 0: they did not heal */
 };
 
 void measure_init(struct measure *measure, struct world *world);
@@ -47,8 +49,9 @@ void measure_fini(struct measure *measure);
 void measure_tick(struct measure *measure);
 void measure_bytes(struct measure *measure, uint32_t client, uint32_t bytes);
 void measure_latency(struct measure *measure, uint32_t client, uint64_t latency_ns);
-/* A nic_mem_queue_tap. */
-void measure_queue(void *arg, uint64_t now_ns, const struct nic_packet *packet, uint64_t waited_ns);
+/* A packet came to a port, and waits there; UINT64_MAX: it was full. */
+void measure_queue(struct measure *measure, const struct nic_packet *packet, uint64_t waited_ns);
+/* After the run. */
 void measure_result(struct measure *measure, struct measured *result);
 /* A line for a person. */
 void measured_print(const struct measured *result);

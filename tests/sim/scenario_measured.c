@@ -147,6 +147,64 @@ static void stopped_reader(struct plan *plan, struct prng *prng)
     plan->load_count = 2;
 }
 
+/* Many patient askers. */
+static void torture(struct plan *plan, uint32_t clients, uint64_t pause_ns)
+{
+    plan->loads[0] = (struct load){.kind = LOAD_ASK,
+                                   .clients = clients,
+                                   .together = true,
+                                   .message_bytes = 64,
+                                   .answer_bytes = 4 * KIB,
+                                   .outstanding = 1,
+                                   .pause_ns = pause_ns,
+                                   .stagger_ns = 1 * MS};
+    plan->measure_from_ns = 1 * MS;
+}
+
+static void torture_handshake(struct plan *plan, struct prng *prng)
+{
+    (void)prng;
+    torture(plan, 50, 500 * MS);
+    plan->active_ns = 12 * S;
+    plan->impairments.loss_ppm = 30 * PERCENT;
+    plan->impairments.corrupt_ppm = 30 * PERCENT;
+}
+
+static void torture_forward(struct plan *plan, struct prng *prng)
+{
+    (void)prng;
+    torture(plan, 4, 20 * MS);
+    plan->partition_at_ns = 5 * S;
+    plan->partition_ns = 2 * S;
+    plan->partition_interval_ns = 5 * S;
+    plan->active_ns = 22 * S;
+}
+
+static void torture_reorder(struct plan *plan, struct prng *prng)
+{
+    (void)prng;
+    plan->loads[0].clients = 4;
+    plan->loads[0].together = true;
+    plan->impairments.reorder_ppm = 20 * PERCENT;
+    plan->impairments.reorder_ns = 100 * US;
+}
+
+/* Two engines that are not run for up to 5 ms, one of them each 20 ms. */
+static void bulk_stalls(struct plan *plan, struct prng *prng)
+{
+    (void)prng;
+    plan->stall_interval_ns = 20 * MS;
+    plan->stall_ns = 5 * MS;
+    plan->active_ns = 520 * MS;
+}
+
+static void bulk_jumps(struct plan *plan, struct prng *prng)
+{
+    (void)prng;
+    plan->jump_interval_ns = 10 * MS;
+    plan->jump_ns = 50 * MS;
+}
+
 const struct scenario measured_scenarios[] = {
     {"bulk", "one flow, 10 Gbps, 50 us round trip", bulk, true},
     {"bulk-0.1", "the same with 0.1 % of the packets lost, in both directions", bulk_01, true},
@@ -160,6 +218,12 @@ const struct scenario measured_scenarios[] = {
     {"ask-16k-loss", "with 1 % loss", ask_16k_loss, true},
     {"incast", "100 to 1 through a queue of 128 packets", incast, true},
     {"fairness", "8 flows that start 10 ms apart", fairness, true},
+    {"torture-handshake", "50 flows open and talk with 30 % of the packets lost and 30 % corrupted", torture_handshake,
+     true},
+    {"torture-forward", "nothing gets through for 2 s of each 7", torture_forward, true},
+    {"torture-reorder", "4 bulk flows, 20 % of the packets are late by up to 100 us", torture_reorder, true},
+    {"bulk-stalls", "engines are not run for up to 5 ms, one of them each 20 ms", bulk_stalls, true},
+    {"bulk-jumps", "the clock of one engine leaps by up to 50 ms, each 10 ms", bulk_jumps, true},
     {"beside-bulk", "request and response of 64 bytes beside messages of 8 MiB, of one engine", beside_bulk, true},
     {"stopped-reader", "two bulk flows of one engine; nobody reads one of them", stopped_reader, true},
 };

@@ -52,6 +52,17 @@ static void on_packet(void *arg, uint64_t now_ns, const struct nic_packet *packe
     }
 }
 
+/* A packet came to a port. */
+static void on_queue(void *arg, uint64_t now_ns, const struct nic_packet *packet, uint64_t waited_ns)
+{
+    struct world *world = arg;
+    (void)now_ns;
+    measure_queue(&world->measure, packet, waited_ns);
+    if (world->options->plot) {
+        plot_note_wait(world->options->plot, waited_ns);
+    }
+}
+
 /* ---- Beginning ---- */
 
 static void populate(struct world *world)
@@ -78,8 +89,8 @@ static void populate(struct world *world)
     }
     if (loads) {
         measure_init(&world->measure, world);
-        nic_mem_set_queue_tap(world->network, measure_queue, &world->measure);
     }
+    nic_mem_set_queue_tap(world->network, on_queue, world);
 }
 
 static struct world *world_new(const struct scenario *scenario, uint64_t seed, const struct options *options)
@@ -102,6 +113,9 @@ static struct world *world_new(const struct scenario *scenario, uint64_t seed, c
     world->bytes_left = plan->bytes;
     populate(world);
     disasters_init(world);
+    if (options->plot) {
+        plot_begin(options->plot, world);
+    }
     return world;
 }
 
@@ -147,6 +161,9 @@ static uint64_t next_event_of_engines(const struct world *world)
     uint64_t next = nic_mem_next_arrival(world->network);
     uint64_t disaster = disasters_next(world);
     next = disaster < next ? disaster : next;
+    if (world->options->plot && !world->draining && plot_next(world->options->plot) < next) {
+        next = plot_next(world->options->plot);
+    }
     for (uint32_t i = 0; i < world->node_count; i++) {
         uint64_t poll = node_next_poll(&world->nodes[i]);
         next = poll < next ? poll : next;
@@ -185,6 +202,9 @@ static void step(struct world *world)
 {
     nic_mem_advance(world->network, world->now_ns);
     measure_tick(&world->measure);
+    if (world->options->plot) {
+        plot_tick(world->options->plot, world);
+    }
     poll_nodes(world);
     disasters_act(world);
     for (uint32_t i = 0; i < world->app_count; i++) {

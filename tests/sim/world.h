@@ -13,6 +13,7 @@
 #include "ledger.h"
 #include "measure.h"
 #include "node.h"
+#include "plot.h"
 #include "scenario.h"
 #include "spoof.h"
 #include "verdict.h"
@@ -20,6 +21,7 @@
 /* What a run is asked for besides its scenario and seed. */
 struct options {
     bool trace;            /* print every packet and event */
+    struct plot *plot;     /* is drawn into; not owned; NULL: nothing is drawn */
     const char *algorithm; /* of congestion control; NULL: the transport's own choice */
 };
 
