@@ -17,7 +17,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { COMMANDS_MAX = 200, SENT_BYTES_MAX = 2 << 20, SEEN = 16, FRAMES_BYTES_MAX = 256 };
+enum { COMMANDS_MAX = 200, SENT_BYTES_MAX = 2 << 20, SEEN = 16, FRAMES_BYTES_MAX = 256, WAITED_MS_MAX = 30000 };
 
 enum command {
     OPEN,    /* side, port */
@@ -56,7 +56,7 @@ static struct {
 } seen[SEEN];
 static uint32_t seen_count;
 static uint32_t fates[2]; /* of the next packets of each direction, two bits each; 0: pass */
-static uint64_t sent_bytes;
+static uint64_t sent_bytes, waited_ns;
 
 static enum pair_fate fate(struct pair *p, uint64_t index, const struct pair_side *from, const uint8_t *packet,
                            size_t length)
@@ -140,7 +140,11 @@ static void do_wait(void)
                                            1100000000,
                                            UINT64_C(3100000000),
                                            UINT64_C(11000000000)};
-    pair_run(&pair, durations[take() & 15]);
+    uint64_t duration = durations[take() & 15];
+    if (waited_ns + duration <= WAITED_MS_MAX * PAIR_MS) {
+        waited_ns += duration;
+        pair_run(&pair, duration);
+    }
 }
 
 static void do_fates(void)
@@ -329,7 +333,7 @@ static void start(uint8_t options)
     pair.fate = fate;
     pair.unchecked = options & 1;
     seen_count = 0;
-    sent_bytes = 0;
+    sent_bytes = waited_ns = 0;
     fates[0] = fates[1] = 0;
     for (int i = 0; i < 2; i++) {
         struct pair_side *side = side_of((uint8_t)i);
