@@ -9,7 +9,7 @@ static const uint64_t canary = UINT64_C(0x6372656469747321);
 
 static uint8_t pattern(uint32_t message, uint32_t length, uint32_t offset)
 {
-    return (uint8_t)((message + 1) * 37 + length * 11 + offset * 7 + offset / 251);
+    return (uint8_t)((message + 1) * 37 + length * 11 + offset * 7 + (offset >> 8));
 }
 
 static bool op_reserve(struct transport_owner *owner, uint32_t length, bool last_reserve,
