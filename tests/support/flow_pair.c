@@ -26,10 +26,12 @@ static bool op_reserve(struct transport_owner *owner, uint32_t length, bool last
         side->memory_left -= length;
     }
     extent->data = malloc(length + sizeof canary);
+    memset(extent->data, PAIR_FRESH, length);
     memcpy(extent->data + length, &canary, sizeof canary);
     extent->length = length;
     extent->handle = (uintptr_t)extent->data;
     side->extents++;
+    side->newest = *extent;
     return true;
 }
 
