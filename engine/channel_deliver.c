@@ -245,6 +245,12 @@ static void op_stalled(struct transport_owner *owner, void *flow_user)
     post(channel, &delivery);
 }
 
+static uint32_t op_path_limit(struct transport_owner *owner, const struct transport_path *path)
+{
+    const struct channel *channel = owner->user;
+    return worker_path_limit(channel->worker, path);
+}
+
 const struct transport_ops channel_transport_ops = {
     .extent_reserve = channel_extent_reserve,
     .extent_abandon = channel_extent_abandon,
@@ -254,4 +260,5 @@ const struct transport_ops channel_transport_ops = {
     .accepted = op_accepted,
     .sent = op_sent,
     .stalled = op_stalled,
+    .path_limit = op_path_limit,
 };

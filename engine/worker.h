@@ -98,6 +98,8 @@ void worker_schedule(struct worker *worker, struct channel *channel);
 /* Worker's thread: resolves a path to `remote` from `local` (any: chosen). 0, or a negative enum machnet_status. */
 int worker_path(struct worker *worker, const struct endpoint *local, const struct endpoint *remote,
                 struct transport_path *path);
+/* Worker's thread: bytes of UDP payload that can be sent on a path. May ask the kernel. */
+uint32_t worker_path_limit(struct worker *worker, const struct transport_path *path);
 
 /* Worker's thread (inside `report`): for status. */
 struct worker_counters {

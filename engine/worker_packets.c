@@ -84,11 +84,6 @@ static void receive_packet(struct worker *worker, const struct nic_packet *packe
 {
     struct transport_path path = {
         .local = packet->local, .remote = packet->remote, .max_udp_payload = WIRE_PAYLOAD_MIN_MTU};
-    if (packet->length < WIRE_PACKET_MIN || type_of(packet) != WIRE_FLOW) {
-        /* Those belong to a flow that knows its path; asking takes time. */
-        struct nic_queue *port = port_towards(worker, &packet->remote);
-        path.max_udp_payload = port->ops->max_payload(port, &packet->local, &packet->remote);
-    }
     transport_receive(worker->transport, &path, packet->data, packet->length, now);
 }
 
@@ -248,13 +243,18 @@ uint32_t worker_transmit(struct worker *worker, uint64_t now)
     return count;
 }
 
+uint32_t worker_path_limit(struct worker *worker, const struct transport_path *path)
+{
+    struct nic_queue *port = port_towards(worker, &path->remote);
+    return port->ops->max_payload(port, &path->local, &path->remote);
+}
+
 int worker_path(struct worker *worker, const struct endpoint *local, const struct endpoint *remote,
                 struct transport_path *path)
 {
     const struct path_table *table = worker->config.paths;
     if (path_choose(table, worker->index, local, remote, &path->local, &path->remote) != PATH_OK)
         return MACHNET_EADDRNOTAVAIL;
-    struct nic_queue *port = port_towards(worker, remote);
-    path->max_udp_payload = port->ops->max_payload(port, &path->local, &path->remote);
+    path->max_udp_payload = worker_path_limit(worker, path);
     return MACHNET_OK;
 }

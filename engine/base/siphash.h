@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* SipHash-2-4 (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012): a keyed hash that outsiders cannot predict. */
+/*
+ * SipHash (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012): keyed hashes that outsiders cannot predict.
+ */
 #ifndef MACHNET_ENGINE_BASE_SIPHASH_H
 #define MACHNET_ENGINE_BASE_SIPHASH_H
 
@@ -10,6 +12,9 @@ struct siphash_key {
     uint64_t k0, k1;
 };
 
+/* SipHash-2-4: for what outsiders get to see, and must not be able to forge. */
 uint64_t siphash(const struct siphash_key *key, const void *data, size_t length);
+/* SipHash-1-3: for places in hash tables, which nobody sees; half the time. */
+uint64_t siphash_place(const struct siphash_key *key, const void *data, size_t length);
 
 #endif /* MACHNET_ENGINE_BASE_SIPHASH_H */

@@ -51,6 +51,8 @@ void handshake_init(struct transport *transport, const struct transport_path *pa
                     const struct wire_handshake *handshake, uint64_t now);
 void handshake_answer(struct transport *transport, const struct transport_path *path, const struct wire_header *header,
                       const struct wire_handshake *handshake, uint64_t now);
+/* The flow that has asked for what comes from there; NULL: nobody has. */
+struct flow *flow_opening(const struct transport *transport, const struct transport_path *path, uint64_t cid);
 void handshake_timeout(struct flow *flow, uint64_t now);
 /* The first valid FLOW packet of a half-open flow has come. */
 void handshake_confirmed(struct flow *flow, uint64_t now);

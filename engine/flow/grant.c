@@ -70,13 +70,23 @@ static bool over_budget(const struct transport_owner *owner, uint32_t total, boo
     return !head && owner->granted_bytes > 0 && owner->granted_bytes + total > owner->receive_budget;
 }
 
+/* Only what has come: the rest of `first` is left over from messages of others, and the reader can see its extent before it is full. */
+static void move_first(struct incoming *message)
+{
+    memcpy(message->extent.data, message->first, message->prefix);
+    for (uint32_t i = 0; message->ranges && i < message->ranges->count; i++) {
+        const struct byte_range *range = &message->ranges->range[i];
+        memcpy(message->extent.data + range->start, message->first + range->start, range->end - range->start);
+    }
+}
+
 static void grant(struct flow *flow, struct incoming *message, const struct transport_extent *extent, uint64_t now)
 {
     struct receiver *rx = &flow->rx;
     struct transport_owner *owner = flow->owner;
     message->extent = *extent;
     message->placed = true;
-    memcpy(extent->data, message->first, LARGE_CHARGE);
+    move_first(message);
     pool_give(&flow->transport->pool, message->first, pool_log2(LARGE_CHARGE));
     message->first = NULL;
     message->granted = true;

@@ -124,7 +124,11 @@ static struct flow *accept_new(struct transport *transport, const struct transpo
                                const struct wire_handshake *handshake, const struct listener *listener, uint64_t now)
 {
     enum transport_status status;
-    struct flow *flow = flow_new(transport, listener->owner, path, &status, now);
+    struct transport_path known = *path;
+    if (transport->ops.path_limit) {
+        known.max_udp_payload = transport->ops.path_limit(listener->owner, path);
+    }
+    struct flow *flow = flow_new(transport, listener->owner, &known, &status, now);
     if (!flow) {
         return NULL;
     }
@@ -165,8 +169,8 @@ void handshake_init(struct transport *transport, const struct transport_path *pa
                     const struct wire_handshake *handshake, uint64_t now)
 {
     struct flow *flow = flow_find_remote(transport, &path->remote, handshake->source_cid);
-    peer_claimed(transport, path, handshake->epoch, now);
     if (flow) {
+        peer_claimed(transport, path, handshake->epoch, now);
         if (flow->state == FLOW_ACCEPTING && flow->nonce == handshake->nonce) {
             repeat_accept(flow, header, now);
         }
@@ -177,12 +181,14 @@ void handshake_init(struct transport *transport, const struct transport_path *pa
     wanted.port = handshake->destination_port;
     const struct listener *listener = listener_find(transport, &wanted);
     uint16_t reason = refuse_reason(handshake, listener);
-    if (reason != WIRE_REASON_NONE) {
-        reply_refuse(transport, path, header, handshake->source_cid, handshake->nonce, reason);
+    if (reason == WIRE_REASON_NONE && crowded(transport, listener->owner) &&
+        !cookie_valid(transport, path, handshake, now)) {
+        reply_retry(transport, path, header, handshake, now);
         return;
     }
-    if (crowded(transport, listener->owner) && !cookie_valid(transport, path, handshake, now)) {
-        reply_retry(transport, path, header, handshake, now);
+    peer_claimed(transport, path, handshake->epoch, now);
+    if (reason != WIRE_REASON_NONE) {
+        reply_refuse(transport, path, header, handshake->source_cid, handshake->nonce, reason);
         return;
     }
     bool room = listener->owner->flow_count < listener->owner->max_flows;
@@ -264,12 +270,21 @@ static void retry(struct flow *flow, const struct wire_handshake *handshake)
     flow_activate(flow);
 }
 
+struct flow *flow_opening(const struct transport *transport, const struct transport_path *path, uint64_t cid)
+{
+    struct flow *flow = flow_find(transport, cid);
+    if (!flow || flow->state != FLOW_OPENING ||
+        memcmp(flow->path.remote.ip, path->remote.ip, sizeof path->remote.ip) != 0) {
+        return NULL;
+    }
+    return flow;
+}
+
 void handshake_answer(struct transport *transport, const struct transport_path *path, const struct wire_header *header,
                       const struct wire_handshake *handshake, uint64_t now)
 {
-    struct flow *flow = flow_find(transport, header->dcid);
-    if (!flow || flow->state != FLOW_OPENING || flow->nonce != handshake->nonce ||
-        memcmp(flow->path.remote.ip, path->remote.ip, sizeof path->remote.ip) != 0) {
+    struct flow *flow = flow_opening(transport, path, header->dcid);
+    if (!flow || flow->nonce != handshake->nonce) {
         return;
     }
     switch (header->type) {

@@ -21,28 +21,40 @@ static struct peer_key key_of(const struct transport_path *path)
     return (struct peer_key){.local = path->local, .remote = path->remote};
 }
 
-static unsigned hash_key(const struct transport *transport, const struct peer_key *key)
+static uint32_t hash_key(const struct transport *transport, const struct peer_key *key)
 {
-    return (unsigned)siphash(&transport->key, key, sizeof *key);
+    return (uint32_t)siphash_place(&transport->key, key, sizeof *key);
 }
 
 struct peer *peer_find(const struct transport *transport, const struct transport_path *path)
 {
     struct peer_key key = key_of(path);
+    const uint32_t hash = hash_key(transport, &key);
+    uint32_t position = 0;
     struct peer *peer;
-    HASH_FIND_BYHASHVALUE(hh, transport->peers, &key, sizeof key, hash_key(transport, &key), peer);
+    do {
+        peer = hash_index_next(&transport->peers, hash, &position);
+    } while (peer && memcmp(&peer->key, &key, sizeof key) != 0);
     return peer;
 }
 
 /* ---- Hosts ---- */
 
+static uint32_t hash_host(const struct transport *transport, const struct host_key *key)
+{
+    return (uint32_t)siphash_place(&transport->key, key, sizeof *key);
+}
+
 static struct host *host_find(const struct transport *transport, const struct peer_key *peer, struct host_key *key)
 {
-    struct host *host;
     memcpy(key->local, peer->local.ip, sizeof key->local);
     memcpy(key->remote, peer->remote.ip, sizeof key->remote);
-    HASH_FIND_BYHASHVALUE(hh, transport->hosts, key, sizeof *key, (unsigned)siphash(&transport->key, key, sizeof *key),
-                          host);
+    const uint32_t hash = hash_host(transport, key);
+    uint32_t position = 0;
+    struct host *host;
+    do {
+        host = hash_index_next(&transport->hosts, hash, &position);
+    } while (host && memcmp(&host->key, key, sizeof *key) != 0);
     return host;
 }
 
@@ -56,9 +68,7 @@ static bool host_join(struct transport *transport, struct peer *peer)
             return false;
         }
         host->key = key;
-        HASH_ADD_KEYPTR_BYHASHVALUE(hh, transport->hosts, &host->key, sizeof host->key,
-                                    (unsigned)siphash(&transport->key, &host->key, sizeof host->key), host);
-        if (!host->hh.tbl) {
+        if (!hash_index_add(&transport->hosts, hash_host(transport, &key), host)) {
             free(host);
             return false;
         }
@@ -73,7 +83,7 @@ static void host_leave(struct transport *transport, struct peer *peer)
     struct host *host = peer->host;
     DL_DELETE2(host->peers, peer, host_prev, host_next);
     if (!host->peers) {
-        HASH_DEL(transport->hosts, host);
+        hash_index_remove(&transport->hosts, hash_host(transport, &host->key), host);
         free(host);
     }
 }
@@ -130,7 +140,7 @@ void peer_limit_payload(struct flow *flow, uint32_t peer_limit)
 static void peer_free(struct transport *transport, struct peer *peer)
 {
     remember_path(transport, peer);
-    HASH_DEL(transport->peers, peer);
+    hash_index_remove(&transport->peers, hash_key(transport, &peer->key), peer);
     host_leave(transport, peer);
     heap_remove(&transport->heap, &peer->timer);
     free(peer);
@@ -155,9 +165,7 @@ static struct peer *peer_new(struct transport *transport, const struct transport
         return NULL;
     }
     recall_path(transport, peer);
-    HASH_ADD_KEYPTR_BYHASHVALUE(hh, transport->peers, &peer->key, sizeof peer->key, hash_key(transport, &peer->key),
-                                peer);
-    if (!peer->hh.tbl) {
+    if (!hash_index_add(&transport->peers, hash_key(transport, &peer->key), peer)) {
         host_leave(transport, peer);
         heap_remove(&transport->heap, &peer->timer);
         free(peer);

@@ -118,8 +118,10 @@ static uint64_t cookie(const struct transport *transport, const struct transport
 void reply_retry(struct transport *transport, const struct transport_path *path, const struct wire_header *init,
                  const struct wire_handshake *handshake, uint64_t now)
 {
-    struct wire_handshake retry = {
-        .present = 1u << WIRE_TLV_COOKIE, .nonce = handshake->nonce, .cookie_length = COOKIE_BYTES};
+    struct wire_handshake retry; /* not cleared: this is what a flood of forged INITs gets, and clearing it takes time */
+    retry.present = 1u << WIRE_TLV_COOKIE;
+    retry.nonce = handshake->nonce;
+    retry.cookie_length = COOKIE_BYTES;
     uint64_t value = cookie(transport, path, handshake, now / COOKIE_SLOT_NS);
     memcpy(retry.cookie, &value, sizeof value);
     transport->counters.retries_sent++;

@@ -3,10 +3,10 @@
 #ifndef MACHNET_ENGINE_FLOW_STATE_H
 #define MACHNET_ENGINE_FLOW_STATE_H
 
-#include <uthash.h>
 #include <utlist.h>
 
 #include "base/deque.h"
+#include "base/hash_index.h"
 #include "base/heap.h"
 #include "base/pool.h"
 #include "base/prng.h"
@@ -200,8 +200,7 @@ struct flow {
         struct endpoint endpoint;
         uint8_t zero[6];
     } remote;
-    UT_hash_handle by_remote;
-    bool hashed;
+    bool hashed; /* in by_remote */
     uint64_t cid; /* ours */
     uint64_t peer_epoch, nonce;
     uint64_t listener; /* its id, of an accepted flow */
@@ -248,7 +247,6 @@ struct peer {
     struct peer_key {
         struct endpoint local, remote;
     } key;
-    UT_hash_handle hh;
     struct host *host;
     struct peer *host_prev, *host_next;
     struct heap_timer timer;
@@ -274,7 +272,6 @@ struct host {
     struct host_key {
         uint8_t local[16], remote[16];
     } key;
-    UT_hash_handle hh;
     struct peer *peers;
 };
 
@@ -324,9 +321,9 @@ struct transport {
     uint32_t flow_slots, flow_count, half_open;
     uint32_t *free_slots;
     uint32_t free_count;
-    struct flow *by_remote; /* hash */
-    struct peer *peers;     /* hash */
-    struct host *hosts;     /* hash */
+    struct hash_index by_remote; /* struct flow by its remote key, */
+    struct hash_index peers;     /* struct peer and */
+    struct hash_index hosts;     /* struct host by theirs: strangers make us look into all of them */
     struct known_path known_paths[KNOWN_PATHS]; /* by hash: of two with the same place the newer */
     struct listener *listeners;
     struct flow *transmit;

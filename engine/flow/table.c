@@ -100,26 +100,28 @@ struct flow *flow_find(const struct transport *transport, uint64_t cid)
     return flow && flow->cid == cid ? flow : NULL;
 }
 
-static unsigned hash_remote(const struct transport *transport, const struct remote_key *key)
+static uint32_t hash_remote(const struct transport *transport, const struct remote_key *key)
 {
-    return (unsigned)siphash(&transport->key, key, sizeof *key);
+    return (uint32_t)siphash_place(&transport->key, key, sizeof *key);
 }
 
 bool flow_hash(struct flow *flow, uint64_t remote_cid)
 {
     struct transport *transport = flow->transport;
     flow->remote = (struct remote_key){.cid = remote_cid, .endpoint = flow->path.remote};
-    unsigned hash = hash_remote(transport, &flow->remote);
-    HASH_ADD_KEYPTR_BYHASHVALUE(by_remote, transport->by_remote, &flow->remote, sizeof flow->remote, hash, flow);
-    flow->hashed = flow->by_remote.tbl != NULL;
+    flow->hashed = hash_index_add(&transport->by_remote, hash_remote(transport, &flow->remote), flow);
     return flow->hashed;
 }
 
 struct flow *flow_find_remote(const struct transport *transport, const struct endpoint *remote, uint64_t remote_cid)
 {
     struct remote_key key = {.cid = remote_cid, .endpoint = *remote};
+    const uint32_t hash = hash_remote(transport, &key);
+    uint32_t position = 0;
     struct flow *flow;
-    HASH_FIND_BYHASHVALUE(by_remote, transport->by_remote, &key, sizeof key, hash_remote(transport, &key), flow);
+    do {
+        flow = hash_index_next(&transport->by_remote, hash, &position);
+    } while (flow && memcmp(&flow->remote, &key, sizeof key) != 0);
     return flow;
 }
 
@@ -164,7 +166,7 @@ void flow_forget(struct flow *flow)
     flow_quiet(flow);
     flow->state = FLOW_GONE;
     if (flow->hashed) {
-        HASH_DELETE(by_remote, transport->by_remote, flow);
+        hash_index_remove(&transport->by_remote, hash_remote(transport, &flow->remote), flow);
         flow->hashed = false;
     }
     send_fail(flow, (enum transport_status)flow->status);

@@ -67,6 +67,9 @@ void transport_free(struct transport *transport)
     listeners_drop(transport, NULL);
     deque_reset(&transport->replies, &transport->pool, sizeof(struct reply));
     heap_fini(&transport->heap);
+    hash_index_fini(&transport->by_remote);
+    hash_index_fini(&transport->peers);
+    hash_index_fini(&transport->hosts);
     pool_fini(&transport->pool);
     free(transport->flows);
     free(transport->free_slots);
@@ -161,6 +164,10 @@ static void receive_handshake(struct transport *transport, const struct transpor
                               const struct wire_header *header, const uint8_t *body, size_t length, uint64_t now)
 {
     struct wire_handshake handshake;
+    if (header->type != WIRE_INIT && !flow_opening(transport, path, header->dcid)) {
+        transport->counters.unknown_flow++;
+        return;
+    }
     int result = wire_handshake_decode(header->type, body, length, &handshake);
     if (result != WIRE_OK) {
         transport->counters.malformed++;

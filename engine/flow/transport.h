@@ -17,6 +17,7 @@
 #include "flow/congestion.h"
 
 struct transport;
+struct transport_path;
 struct flow;
 
 /* Why a flow, a message or a request ended. The engine maps these to the statuses of the ABI. */
@@ -95,6 +96,9 @@ struct transport_ops {
     void (*sent)(struct transport_owner *owner, void *flow_user, uint64_t cookie, enum transport_status status);
     /* A large message, or the next of a flow, has waited for an extent for a while: the reader holds what there is. Advisory. */
     void (*stalled)(struct transport_owner *owner, void *flow_user);
+    /* Bytes of UDP payload that our interface can send on the path of a flow that is being accepted. Asked then only, because asking may
+     * take a system call, and strangers send packets. NULL: what transport_receive was told. */
+    uint32_t (*path_limit)(struct transport_owner *owner, const struct transport_path *path);
 };
 
 struct transport_config {

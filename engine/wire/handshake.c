@@ -159,7 +159,7 @@ int wire_handshake_decode(uint8_t type, const uint8_t *body, size_t length,
                           struct wire_handshake *handshake)
 {
     assert(type >= WIRE_INIT && type <= WIRE_VERSIONS);
-    memset(handshake, 0, sizeof(*handshake));
+    memset(handshake, 0, offsetof(struct wire_handshake, worker_ports));
     handshake->max_message = WIRE_MESSAGE_DEFAULT;
     if (type == WIRE_INIT && length < WIRE_INIT_MIN - WIRE_PACKET_MIN) {
         return WIRE_ESHORT;

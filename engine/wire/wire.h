@@ -107,11 +107,11 @@ struct wire_handshake {
     uint32_t credit_messages;
     uint32_t max_udp_payload;
     uint32_t max_message;                      /* bytes; WIRE_MESSAGE_DEFAULT if it was not said */
-    uint16_t worker_port_count;
-    uint16_t worker_ports[WIRE_WORKER_PORTS_MAX]; /* UDP ports */
-    uint16_t cookie_length;
-    uint8_t cookie[WIRE_COOKIE_MAX];
     uint16_t reason;                           /* enum wire_reason */
+    uint16_t worker_port_count, cookie_length;
+    /* As much of them as the lengths say; last, because the rest is cleared when a packet is decoded. */
+    uint16_t worker_ports[WIRE_WORKER_PORTS_MAX]; /* UDP ports */
+    uint8_t cookie[WIRE_COOKIE_MAX];
 };
 
 enum wire_tlv {
@@ -133,7 +133,7 @@ enum wire_tlv {
  * Returns enum wire_result. */
 int wire_handshake_decode(uint8_t type, const uint8_t *body, size_t length, struct wire_handshake *handshake);
 
-/* Encodes header, the TLVs in `present` and the trailer into packet[0 .. capacity), padded with TLV PADDING to at least `min_length`.
+/* Encodes header, the TLVs in `present` (the other fields are not read) and the trailer into packet[0 .. capacity), padded with TLV PADDING to at least `min_length`.
  * Returns the packet's length, or 0 if it does not fit. */
 size_t wire_handshake_encode(uint8_t *packet, size_t capacity, const struct wire_header *header,
                              const struct wire_handshake *handshake, size_t min_length);

@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const uint64_t canary = UINT64_C(0x6372656469747321);
+
 static uint8_t pattern(uint32_t message, uint32_t length, uint32_t offset)
 {
-    return (uint8_t)((message + 1) * 37 + length * 11 + offset * 7 + offset / 251);
+    return (uint8_t)((message + 1) * 37 + length * 11 + offset * 7 + (offset >> 8));
 }
 
 static bool op_reserve(struct transport_owner *owner, uint32_t length, bool last_reserve,
@@ -23,15 +25,19 @@ static bool op_reserve(struct transport_owner *owner, uint32_t length, bool last
     } else {
         side->memory_left -= length;
     }
-    extent->data = malloc(length ? length : 1);
+    extent->data = malloc(length + sizeof canary);
+    memset(extent->data, PAIR_FRESH, length);
+    memcpy(extent->data + length, &canary, sizeof canary);
     extent->length = length;
     extent->handle = (uintptr_t)extent->data;
     side->extents++;
+    side->newest = *extent;
     return true;
 }
 
 static void give_back(struct pair_side *side, uint8_t *data, uint32_t length)
 {
+    assert(memcmp(data + length, &canary, sizeof canary) == 0); /* nobody wrote behind it */
     free(data);
     side->memory_left += length;
     side->extents--;
@@ -61,7 +67,7 @@ static enum transport_delivery op_deliver(struct transport_owner *owner, void *f
     if (side->share > 0 && held_of(side, flow) >= side->share) {
         return TRANSPORT_OVER_SHARE;
     }
-    if (side->no_room) {
+    if (side->no_room || side->lent_count == PAIR_LENT_MAX) {
         return TRANSPORT_NO_ROOM;
     }
     for (uint32_t i = 0; i < extent->length && !side->pair->unchecked; i++) {
@@ -69,7 +75,6 @@ static enum transport_delivery op_deliver(struct transport_owner *owner, void *f
     }
     assert(tag == (flow->received % 3 == 0 ? 0 : flow->received) || side->pair->unchecked);
     flow->received++;
-    assert(side->lent_count < 1024);
     side->lent_flow[side->lent_count] = flow;
     side->lent[side->lent_count++] = (struct pair_extent){extent->data, extent->length, true};
     return TRANSPORT_DELIVERED;
@@ -105,11 +110,10 @@ static bool op_accepted(struct transport_owner *owner, uint64_t listener, struct
     if (side->no_room) {
         return false;
     }
-    if (side->refuse) {
+    if (side->refuse || side->flow_count == PAIR_FLOWS_MAX) {
         *flow_user = NULL;
         return true;
     }
-    assert(side->flow_count < PAIR_FLOWS_MAX);
     struct pair_flow *user = &side->flows[side->flow_count++];
     *user = (struct pair_flow){.side = side, .flow = flow, .accepted = 1};
     side->accepted_count++;

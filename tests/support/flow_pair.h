@@ -9,7 +9,7 @@
 #include "flow/transport.h"
 #include "wire/wire.h"
 
-enum { PAIR_FLOWS_MAX = 64, PAIR_COOKIES_MAX = 8192, PAIR_PORT = 7000 };
+enum { PAIR_FLOWS_MAX = 64, PAIR_COOKIES_MAX = 8192, PAIR_LENT_MAX = 1024, PAIR_PORT = 7000, PAIR_FRESH = 0xdb };
 
 /* An application's end of one flow. */
 struct pair_flow {
@@ -39,13 +39,14 @@ struct pair_side {
     uint32_t flow_count, accepted_count;
     uint64_t memory_left, reserve_left; /* bytes */
     uint32_t extents;                   /* reserved and not given back */
+    struct transport_extent newest;     /* extent reserved; filled with PAIR_FRESH */
     bool keep;                          /* the reader does not release */
     bool no_room;                       /* deliver and lifecycle calls are refused */
     bool refuse;                        /* accepted flows get no place */
     uint32_t share;                     /* messages that a flow's reader may hold before others go first; 0: any number */
-    struct pair_extent lent[1024];
+    struct pair_extent lent[PAIR_LENT_MAX];
     uint32_t lent_count;
-    struct pair_flow *lent_flow[1024];
+    struct pair_flow *lent_flow[PAIR_LENT_MAX];
     uint8_t cookies[PAIR_COOKIES_MAX]; /* times that `sent` was called */
     uint64_t next_cookie;
     uint8_t *buffers[PAIR_COOKIES_MAX];

@@ -7,6 +7,7 @@
 #include "base/heap.h"
 #include "base/pool.h"
 #include "base/prng.h"
+#include "base/hash_index.h"
 #include "base/siphash.h"
 
 Test(pool_take, gives_back_what_was_kept)
@@ -119,4 +120,62 @@ Test(siphash, published_vectors)
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
         cr_assert_eq(siphash(&key, message, i), expected[i], "%zu bytes", i);
     }
+}
+
+/* The values are CPython 3.11's hash(bytes(range(n))) with PYTHONHASHSEED=0, which is SipHash-1-3 under a key of zeros. */
+Test(siphash_place, as_another_program_has_it)
+{
+    static const struct {
+        size_t length;
+        uint64_t value;
+    } expected[] = {
+        {1, UINT64_C(0x68a914128e01e473)}, {4, UINT64_C(0x7cc43f98813e4dbd)},  {7, UINT64_C(0x2f098ab0c751325a)},
+        {8, UINT64_C(0xead411e67ebe2eea)}, {12, UINT64_C(0xa6baf4fb0f9fe1c2)}, {16, UINT64_C(0x8972188433a5c5b7)},
+    };
+    const struct siphash_key key = {0, 0};
+    uint8_t message[16];
+    for (uint8_t i = 0; i < sizeof message; i++) {
+        message[i] = i;
+    }
+    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
+        cr_assert_eq(siphash_place(&key, message, expected[i].length), expected[i].value, "%zu bytes",
+                     expected[i].length);
+    }
+}
+
+static bool index_has(const struct hash_index *index, uint32_t hash, const void *item)
+{
+    uint32_t position = 0;
+    const void *found;
+    while ((found = hash_index_next(index, hash, &position))) {
+        if (found == item) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Few hashes that differ, so that probes run into one another and round the end. */
+Test(hash_index, finds_who_is_there_and_nobody_else)
+{
+    enum { ITEMS = 400 };
+    static char items[ITEMS];
+    bool there[ITEMS] = {false};
+    struct hash_index index = {0};
+    struct prng prng;
+    prng_init(&prng, 3);
+    cr_assert_not(index_has(&index, 5, &items[0]));
+    for (uint32_t step = 0; step < 20000; step++) {
+        const uint32_t i = (uint32_t)prng_below(&prng, step < 10000 ? ITEMS : ITEMS / 8);
+        const uint32_t hash = i % 7 == 0 ? 0 : i % 5 == 0 ? UINT32_MAX - i % 3 : i * 2654435761u;
+        cr_assert_eq(index_has(&index, hash, &items[i]), there[i], "step %u, item %u", step, i);
+        if (there[i]) {
+            hash_index_remove(&index, hash, &items[i]);
+        } else {
+            cr_assert(hash_index_add(&index, hash, &items[i]));
+        }
+        there[i] = !there[i];
+        cr_assert_eq(index_has(&index, hash, &items[i]), there[i]);
+    }
+    hash_index_fini(&index);
 }

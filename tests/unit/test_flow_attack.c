@@ -143,6 +143,24 @@ Test(transport_receive, a_malformed_frame_drops_the_whole_packet)
     pair_fini(&pair);
 }
 
+Test(transport_receive, what_is_left_of_a_message_goes_into_no_other)
+{
+    static const uint8_t late[] = {0x41, 0, 0, 1, 0, 0, 0, 1, 0, 2, 0, 0, 0, 0, 0x20, 0, 'x'}; /* at 8192 of 131072 */
+    struct pair pair;
+    pair_init(&pair);
+    pair.fate = keep_last;
+    struct pair_flow *flow = pair_connect(&pair);
+    pair_send(flow, 100000);
+    pair_run(&pair, 50 * PAIR_MS);
+    cr_assert_eq(pair.b.flows[0].received, 1);
+    forge(&pair, late, sizeof late);
+    cr_assert_eq(pair.b.newest.length, 131072, "granted at once");
+    for (uint32_t i = 0; i < 65536; i++) {
+        cr_assert_eq(pair.b.newest.data[i], i == 8192 ? 'x' : PAIR_FRESH, "byte %u", i);
+    }
+    pair_fini(&pair);
+}
+
 /* ---- FIN ---- */
 
 /* Sends B a FLOW packet of A's flow with this FIN, with a fresh packet number. */

@@ -6,11 +6,10 @@
 #include "support/flow_expect.h"
 #include "support/flow_pair.h"
 
-/* An INIT from a forged address; `n` makes each another one. */
-static void forge_init(struct pair *pair, uint32_t n)
+/* An INIT; `n` makes each another one. */
+static void forge_init_from(struct pair *pair, uint32_t n, const struct endpoint *from)
 {
     uint8_t packet[WIRE_INIT_MIN];
-    struct endpoint from = pair->a.path.local;
     struct wire_header header = {.version = WIRE_VERSION, .type = WIRE_INIT, .packet_number = 1};
     struct wire_handshake init = {
         .present = 1u << WIRE_TLV_SOURCE_CID | 1u << WIRE_TLV_NONCE | 1u << WIRE_TLV_VERSION_RANGE |
@@ -26,10 +25,17 @@ static void forge_init(struct pair *pair, uint32_t n)
         .credit_messages = 256,
         .max_udp_payload = 1472,
     };
+    size_t length = wire_handshake_encode(packet, sizeof packet, &header, &init, WIRE_INIT_MIN);
+    pair_inject(&pair->b, from, packet, length);
+}
+
+/* An INIT from an address where nobody is. */
+static void forge_init(struct pair *pair, uint32_t n)
+{
+    struct endpoint from = pair->a.path.local;
     from.ip[15] = 77;
     from.port = (uint16_t)(1024 + n);
-    size_t length = wire_handshake_encode(packet, sizeof packet, &header, &init, WIRE_INIT_MIN);
-    pair_inject(&pair->b, &from, packet, length);
+    forge_init_from(pair, n, &from);
 }
 
 Test(handshake_init, half_open_flows_hold_no_credit)
@@ -64,6 +70,53 @@ Test(handshake_init, one_owner_has_a_quarter_of_the_half_open_flows)
     pair_open(&pair.a, PAIR_PORT);
     pair_run(&pair, 10 * PAIR_MS);
     cr_assert_eq(pair.b.accepted_count, 1, "a client that can be reached comes through, by its cookie");
+    pair_fini(&pair);
+}
+
+static enum pair_fate count_probes(struct pair *pair, uint64_t index, const struct pair_side *from,
+                                   const uint8_t *packet, size_t length)
+{
+    (void)index, (void)length;
+    pair->argument += from == &pair->b && (packet[0] & 15) == WIRE_PROBE;
+    return PAIR_PASS;
+}
+
+Test(handshake_init, a_flood_in_a_peers_name_makes_nobody_ask_it)
+{
+    struct pair pair;
+    pair_init(&pair);
+    pair.fate = count_probes;
+    pair_connect(&pair);
+    for (uint32_t n = 0; n < 64; n++) {
+        forge_init(&pair, n);
+    }
+    for (uint32_t n = 0; n < 1000; n++) {
+        forge_init_from(&pair, 1000 + n, &pair.a.path.local);
+        pair_run(&pair, PAIR_MS / 10);
+    }
+    cr_assert_geq(transport_counters(pair.b.transport)->retries_sent, 1000);
+    cr_assert_eq(pair.argument, 0, "%llu PROBEs", (unsigned long long)pair.argument);
+    cr_assert_eq(pair.b.flows[0].ended, 0);
+    pair_fini(&pair);
+}
+
+Test(handshake_init, a_restarted_peer_is_noticed_also_in_a_flood)
+{
+    struct pair pair;
+    pair_init(&pair);
+    pair_connect(&pair);
+    pair_stop(&pair.a);
+    pair.a.config.epoch += 1;
+    pair.a.config.seed += 1;
+    pair_start(&pair.a);
+    for (uint32_t n = 0; n < 64; n++) {
+        forge_init(&pair, n);
+    }
+    pair_open(&pair.a, PAIR_PORT);
+    pair_run(&pair, 5 * PAIR_MS);
+    cr_assert_eq(transport_counters(pair.b.transport)->retries_sent, 1);
+    expect_end(&pair.b.flows[0], TRANSPORT_PEER_RESTARTED);
+    cr_assert_eq(pair.b.flows[1].ended, 0);
     pair_fini(&pair);
 }
 
