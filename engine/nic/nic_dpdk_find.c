@@ -80,7 +80,8 @@ static int check_interface(const char *device, char *error)
                          "there is no network interface %s (ip link shows them): give another iface=", interface);
     int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
     if (fd < 0)
-        return dpdk_fail(error, "a packet socket on %s needs the capability CAP_NET_RAW (%s): run machnetd as root",
+        return dpdk_fail(error, "a packet socket on %s needs the capability CAP_NET_RAW, and then CAP_NET_ADMIN (%s): run machnetd as root or "
+                         "with both",
                          interface, strerror(errno));
     (void)close(fd);
     return 0;

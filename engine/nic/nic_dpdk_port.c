@@ -287,8 +287,9 @@ int dpdk_port_open(struct dpdk_device *device, const struct nic_dpdk_config *con
     result = dpdk_port_start(device);
     dpdk_messages_take(message, sizeof message);
     if (result != 0 && !device->reconnects)
-        return dpdk_fail(error, "%s does not start: %s%s%s", device->name, strerror(-result),
-                         message[0] != '\0' ? ": " : "", message);
+        return dpdk_fail(error, "%s does not start: %s%s%s%s", device->name, strerror(-result),
+                         message[0] != '\0' ? ": " : "", message,
+                         result == -EPERM ? " (machnetd needs CAP_NET_ADMIN, or to be root)" : "");
     return 0;
 }
 

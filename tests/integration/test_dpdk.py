@@ -4,6 +4,7 @@
 import os
 import subprocess
 import tempfile
+import threading
 import time
 
 import harness
@@ -157,17 +158,41 @@ def test_what_is_told_when_it_cannot_run():
         words(refused(net, 0, *dpdk, "net_af_packet0,iface=v0", "--mtu", "9001"), "framesz=")
 
 
-def test_no_privileges():
+NOBODY = 65534
+
+
+def run_without_root(net, directory, *capabilities):
+    """Status and standard error of an engine of a user with these capabilities alone, who is asked to end when it is ready."""
+    few = "-all" + "".join(",+" + capability for capability in capabilities)
     if os.geteuid() != 0:
         raise Skip("needs root to give it up")
-    with Host("af_packet") as net:
-        wrapper = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
-        command = [*net.enter(0), *wrapper, harness.program("machnetd"), "--ip", NET + ".2", "--socket", "/tmp/never", "--nic", "dpdk",
-                   "--device", "net_af_packet0,iface=v0"]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-        if "Permission denied" in result.stderr and "setpriv" in result.stderr:
-            raise Skip("others may not read the build directory")
-        assert result.returncode == 1 and "CAP_NET_RAW" in result.stderr, result
+    wrapper = ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups", "--no-new-privs",
+               "--inh-caps", few, "--ambient-caps", few, "--bounding-set", few]
+    command = [*net.enter(0), *wrapper, harness.program("machnetd"), "--ip", NET + ".2/24", "--socket", directory + "/machnet.sock",
+               "--nic", "dpdk", "--device", "net_af_packet0,iface=v0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as engine:
+        timer = threading.Timer(20 * harness.SLOW, engine.kill)
+        timer.start()
+        said = []
+        for line in engine.stderr:
+            said.append(line)
+            if "ready" in line:
+                engine.terminate()
+        timer.cancel()
+    if any("setpriv" in line and "Permission denied" in line for line in said):
+        raise Skip("others may not read the build directory")
+    return engine.returncode, "".join(said)
+
+
+def test_without_root():
+    with Host("af_packet") as net, tempfile.TemporaryDirectory() as directory:
+        os.chown(directory, NOBODY, NOBODY)
+        status, said = run_without_root(net, directory)
+        assert status == 1 and "CAP_NET_RAW" in said, said
+        status, said = run_without_root(net, directory, "net_raw")
+        assert status == 1 and "CAP_NET_ADMIN" in said, said
+        status, said = run_without_root(net, directory, "net_raw", "net_admin")
+        assert status == 0 and "ready" in said, said
 
 
 if __name__ == "__main__":
