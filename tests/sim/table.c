@@ -19,11 +19,13 @@ struct row {
 
 /* ---- Of all seeds the worst ---- */
 
+static uint32_t seeds_judged;
+
 #define WORST(name, better)                                                                       \
     static double name(const struct measured *measured, double (*value)(const struct measured *)) \
     {                                                                                             \
         double worst = value(&measured[0]);                                                       \
-        for (uint32_t i = 1; i < TABLE_SEEDS; i++) {                                              \
+        for (uint32_t i = 1; i < seeds_judged; i++) {                                             \
             double other = value(&measured[i]);                                                   \
             worst = other better worst ? worst : other;                                           \
         }                                                                                         \
@@ -206,8 +208,9 @@ static const struct row rows[] = {
 
 struct runs {
     const struct options *options;
+    uint32_t seeds;
     bool wanted[64];
-    struct measured (*measured)[TABLE_SEEDS]; /* of each measured scenario; shared */
+    struct measured (*measured)[TABLE_SEEDS_MAX]; /* of each measured scenario; shared */
 };
 
 static uint32_t scenario_index(const char *name)
@@ -222,7 +225,7 @@ static uint32_t scenario_index(const char *name)
 static bool run_one(uint64_t index, void *arg)
 {
     struct runs *runs = arg;
-    const uint32_t scenario = (uint32_t)(index / TABLE_SEEDS), seed = (uint32_t)(index % TABLE_SEEDS);
+    const uint32_t scenario = (uint32_t)(index / runs->seeds), seed = (uint32_t)(index % runs->seeds);
     if (!runs->wanted[scenario]) {
         return true;
     }
@@ -239,7 +242,7 @@ static bool run_one(uint64_t index, void *arg)
 
 static bool all_valid(const struct measured *measured)
 {
-    for (uint32_t i = 0; measured && i < TABLE_SEEDS; i++) {
+    for (uint32_t i = 0; measured && i < seeds_judged; i++) {
         if (!measured[i].valid) {
             return false;
         }
@@ -257,11 +260,12 @@ static bool print_row(const struct row *row, const struct runs *runs)
     return reached;
 }
 
-bool table_print(uint32_t jobs, const struct options *options)
+bool table_print(uint32_t seeds, uint32_t jobs, const struct options *options)
 {
-    struct runs runs = {.options = options};
+    struct runs runs = {.options = options, .seeds = seeds};
     const uint32_t count = sizeof rows / sizeof *rows;
-    bool reached = true;
+    bool reached;
+    seeds_judged = seeds;
     runs.measured = jobs_memory(measured_scenario_count * sizeof *runs.measured);
     for (uint32_t i = 0; i < count; i++) {
         runs.wanted[scenario_index(rows[i].scenario)] = true;
@@ -269,8 +273,8 @@ bool table_print(uint32_t jobs, const struct options *options)
             runs.wanted[scenario_index(rows[i].beside)] = true;
         }
     }
-    reached = jobs_run((uint64_t)measured_scenario_count * TABLE_SEEDS, jobs, run_one, &runs);
-    printf("| what | must | measured, the worst of %d seeds | reached |\n|---|---|---|---|\n", TABLE_SEEDS);
+    reached = jobs_run((uint64_t)measured_scenario_count * seeds, jobs, run_one, &runs);
+    printf("| what | must | measured, the worst of %u seeds | reached |\n|---|---|---|---|\n", seeds);
     for (uint32_t i = 0; i < count; i++) {
         reached = print_row(&rows[i], &runs) && reached;
     }

@@ -236,6 +236,118 @@ Test(nic_mem, too_long__dropped_with_a_notice)
     cr_assert_eq(nic_mem_counters(network)->too_long, 1);
 }
 
+static struct received arrived_by(uint64_t now_ns)
+{
+    struct received received = {0};
+    nic_mem_advance(network, now_ns);
+    receive_all(nics[1]->queues[0], &received);
+    return received;
+}
+
+Test(nic_mem, black_hole__drops_without_a_word)
+{
+    struct nic_queue *queue = nics[0]->queues[0];
+    struct nic_notice notice;
+    nic_mem_impair_all(network, &(struct nic_mem_impairments){.black_hole_payload = 1400});
+    send_numbered(0, 1, PORT, 1, 1400);
+    send_numbered(0, 1, PORT, 2, 1401);
+    cr_assert_not(queue->ops->notice(queue, &notice));
+    cr_assert_eq(arrived_by(0).count, 1);
+    cr_assert_eq(nic_mem_counters(network)->vanished, 1);
+}
+
+static void sum_waits(void *arg, uint64_t now_ns, const struct nic_packet *packet, uint64_t waited_ns)
+{
+    uint64_t *sum = arg;
+    (void)now_ns;
+    (void)packet;
+    *sum += waited_ns == UINT64_MAX ? 1000000 : waited_ns;
+}
+
+Test(nic_mem, port__takes_its_time_and_drops_what_finds_its_queue_full)
+{
+    const struct endpoint to = address(1, 0);
+    uint64_t waits = 0;
+    /* 934 + 66 bytes on a wire of 8 Gbps: 1 us. */
+    cr_assert(nic_mem_set_port(network, &to, &(struct nic_mem_port){.bits_per_second = 8000000000, .queue_packets = 3}));
+    cr_assert_not(nic_mem_set_port(network, &to, &(struct nic_mem_port){.bits_per_second = 1, .queue_packets = 1}));
+    nic_mem_set_queue_tap(network, sum_waits, &waits);
+    nic_mem_impair_all(network, &(struct nic_mem_impairments){.delay_ns = 500});
+    for (uint32_t i = 0; i < 4; i++) {
+        send_numbered(0, 1, PORT, i, 934);
+    }
+    cr_assert_eq(waits, 0 + 1000 + 2000 + 1000000);
+    cr_assert_eq(nic_mem_counters(network)->queue_full, 1);
+    cr_assert_eq(arrived_by(1499).count, 0);
+    cr_assert_eq(arrived_by(1500).count, 1);
+    send_numbered(0, 1, PORT, 4, 934); /* there is room again, behind the others */
+    cr_assert_eq(arrived_by(3500).count, 2);
+    cr_assert_eq(arrived_by(4499).count, 0);
+    cr_assert_eq(arrived_by(4500).count, 1);
+    send_numbered(0, 1, PORT, 5, 934); /* the port was idle */
+    cr_assert_eq(arrived_by(6000).count, 1);
+}
+
+Test(nic_mem, policer__lets_a_burst_pass_and_then_its_rate_for_each_tuple)
+{
+    /* 934 + 66 bytes: one for each us, and a burst of three. */
+    nic_mem_impair_all(network, &(struct nic_mem_impairments){.police_bits_per_second = 8000000000,
+                                                              .police_burst_bytes = 3000});
+    nic_mem_advance(network, 1);
+    for (uint32_t i = 0; i < 5; i++) {
+        send_numbered(0, 1, PORT, i, 934);
+    }
+    cr_assert_eq(arrived_by(1).count, 3);
+    cr_assert_eq(nic_mem_counters(network)->policed, 2);
+    send_numbered(0, 1, PORT + 1, 0, 934); /* another tuple */
+    nic_mem_advance(network, 1000);
+    send_numbered(0, 1, PORT, 5, 934); /* 1 ns too early */
+    cr_assert_eq(nic_mem_counters(network)->policed, 3);
+    nic_mem_advance(network, 1001);
+    send_numbered(0, 1, PORT, 6, 934);
+    cr_assert_eq(nic_mem_counters(network)->policed, 3);
+    cr_assert_eq(arrived_by(1001).count, 1);
+}
+
+Test(nic_mem, burst__loses_packets_in_a_row)
+{
+    static struct received received;
+    nic_mem_impair_all(network, &(struct nic_mem_impairments){.burst_ppm = 10000, .burst_packets = 20});
+    uint32_t lost = 0, rows = 0, last = 0;
+    for (uint32_t i = 0; i < BURST; i++) {
+        send_numbered(0, 1, PORT, i, 4);
+    }
+    received = arrived_by(0);
+    lost = BURST - received.count;
+    for (uint32_t i = 0; i < received.count; i++) {
+        rows += received.numbers[i] > last + 1;
+        last = received.numbers[i];
+    }
+    cr_assert_gt(rows, 0);
+    cr_assert_gt(lost, 3 * rows, "%u lost in %u rows", lost, rows);
+    cr_assert_leq(lost, 20 * (rows + 1));
+}
+
+Test(nic_mem, tail__loses_the_last_packets_of_a_flush)
+{
+    struct nic_queue *queue = nics[0]->queues[0];
+    struct nic_packet packet;
+    nic_mem_impair_all(network, &(struct nic_mem_impairments){.tail_ppm = 1000000});
+    for (uint32_t i = 0; i < 10; i++) {
+        cr_assert(queue->ops->transmit_buffer(queue, &packet));
+        memcpy(packet.data, &i, sizeof i);
+        packet.length = 4;
+        packet.local = address(0, PORT);
+        packet.remote = address(1, PORT);
+        queue->ops->transmit(queue, &packet);
+    }
+    queue->ops->flush(queue);
+    struct received received = arrived_by(0);
+    cr_assert(received.count >= 6 && received.count < 10);
+    cr_assert_eq(received.numbers[received.count - 1], received.count - 1);
+    cr_assert_eq(nic_mem_counters(network)->lost, 10 - received.count);
+}
+
 Test(nic_mem, bound__no_buffer_when_the_network_is_full)
 {
     uint32_t sent = 0;
