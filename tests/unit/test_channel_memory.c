@@ -6,7 +6,15 @@
 #include "machnet/machnet.h"
 #include "support/engine_bench.h"
 
-enum { MIB = 1 << 20, FLOWS = 64, MS = 1000000, HELD_MAX = 16384, BLOCKS_OF_REGION = 1024, REGION_BIG = 40, SENDS_MAX = 4000 };
+enum {
+    MIB = 1 << 20,
+    FLOWS = 64,
+    MS = 1000000,
+    HELD_MAX = 16384,
+    BLOCKS_OF_REGION = 1024,
+    REGION_BIG = 40,
+    SENDS_MAX = 4000
+};
 
 static const uint64_t token = UINT64_C(1) << 32;
 
@@ -212,4 +220,58 @@ Test(channel_memory, message__that_can_never_have_room_fails)
     while (bench_take_delivery(&reader, &delivery))
         messages += delivery.op == MN_OP_MESSAGE && delivery.flow == flows_there[1];
     cr_assert_eq(messages, 1, "the other flow lives");
+}
+
+/* ---- Releases of many flows at once ---- */
+
+/* All that is held, one flow's and another's in turn as they came, in one turn of the engine. */
+static void release_all(void)
+{
+    for (uint32_t i = 0; i < held_count; i++)
+        bench_release(&reader, held[i].lease);
+    held_count = 0;
+    bench_run(&bench, 0);
+}
+
+Test(channel_memory, release__gives_credit_back_to_each_of_many_flows)
+{
+    enum { FLOWS_HERE = 3, ROUNDS = 40, LENGTH = 8000 };
+    attach_reader(CHANNEL_RECEIVE_BYTES_LEAST, FLOWS_HERE);
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        send_to_all(FLOWS_HERE, LENGTH, 7); /* nearly all that a flow may have without more credit */
+        take(20 * MS);
+        release_all();
+    }
+    take(100 * MS);
+    cr_assert_eq(received, ROUNDS * FLOWS_HERE * 7);
+    release_all();
+    struct channel_info info;
+    channel_info(reader.channel, &info);
+    cr_assert_eq(info.receive_used_bytes, 0);
+    cr_assert_eq(channel_owner(reader.channel)->granted_bytes, 0);
+}
+
+Test(channel_memory, release__of_flows_that_are_closed_among_others)
+{
+    enum { FLOWS_HERE = 4 };
+    attach_reader(CHANNEL_RECEIVE_BYTES_LEAST, FLOWS_HERE);
+    const uint64_t promised = channel_owner(reader.channel)->promised_bytes;
+    send_to_all(FLOWS_HERE, 1000, 5);
+    take(20 * MS);
+    cr_assert_eq(held_count, FLOWS_HERE * 5);
+    bench_close_flow(&reader, flows_there[1], false);
+    bench_close_flow(&reader, flows_there[3], true);
+    take(20 * MS);
+    release_all();
+    send(0, 1000);
+    send(2, 1000);
+    take(20 * MS);
+    cr_assert_eq(held_count, 2);
+    release_all();
+    struct channel_info info;
+    channel_info(reader.channel, &info);
+    cr_assert_eq(info.receive_used_bytes, 0);
+    cr_assert_eq(info.lent_extents, 0);
+    cr_assert_geq(channel_owner(reader.channel)->promised_bytes, promised / 2, "the flows that live have their credit");
+    cr_assert_leq(channel_owner(reader.channel)->promised_bytes, channel_owner(reader.channel)->receive_budget);
 }
