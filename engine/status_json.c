@@ -94,6 +94,7 @@ static json_t *flow_json(const struct flow_report *report)
     put(json, "rttvar_us", json_real((double)info->rttvar_ns / 1000));
     PUT(json, info, window_packets);
     PUT(json, info, in_flight_packets);
+    PUT(json, info, max_udp_payload);
     PUT(json, info, packets_sent);
     PUT(json, info, packets_received);
     PUT(json, info, packets_lost);

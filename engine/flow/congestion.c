@@ -1,57 +1,55 @@
 /* SPDX-License-Identifier: MIT */
 #include "flow/congestion.h"
 
-enum { WINDOW_INITIAL = 64, WINDOW_MIN = 16 };
+#include <string.h>
 
-static uint32_t at_least(uint32_t value, uint32_t bound)
-{
-    return value < bound ? bound : value;
-}
+static const struct congestion_algorithm *const algorithms[CONGESTION_COUNT] = {
+    [CONGESTION_SWIFT] = &congestion_aimd,
+    [CONGESTION_AIMD] = &congestion_aimd,
+};
 
-static uint32_t at_most(uint32_t value, uint32_t bound)
+void congestion_init(struct congestion *congestion, enum congestion_kind kind, uint32_t window_max)
 {
-    return value > bound ? bound : value;
-}
-
-void congestion_init(struct congestion *congestion, uint32_t window_max)
-{
-    window_max = at_least(window_max, WINDOW_MIN);
+    window_max = window_max < CONGESTION_WINDOW_MAX ? window_max : CONGESTION_WINDOW_MAX;
     *congestion = (struct congestion){
-        .window = at_most(WINDOW_INITIAL, window_max),
-        .window_max = window_max,
-        .threshold = window_max,
+        .kind = (uint8_t)kind,
+        .window_max = (window_max > 0 ? window_max : 1) * CONGESTION_PACKET,
     };
+    algorithms[kind]->init(congestion);
 }
 
-void congestion_acknowledged(struct congestion *congestion, uint32_t count, bool limited)
+void congestion_acknowledged(struct congestion *congestion, const struct congestion_ack *ack)
 {
-    if (!limited) {
-        return;
-    }
-    if (congestion->window < congestion->threshold) {
-        congestion->window += count;
-    } else {
-        congestion->acknowledged += count;
-        congestion->window += congestion->acknowledged / congestion->window;
-        congestion->acknowledged %= congestion->window;
-    }
-    congestion->window = at_most(congestion->window, congestion->window_max);
+    algorithms[congestion->kind]->acknowledged(congestion, ack);
 }
 
-void congestion_lost(struct congestion *congestion, uint64_t number, uint64_t next)
+void congestion_lost(struct congestion *congestion, uint64_t number, uint64_t next, uint64_t now)
 {
-    if (number < congestion->recovery_end) {
-        return;
-    }
-    congestion->recovery_end = next;
-    congestion->window = at_least(congestion->window / 2, WINDOW_MIN);
-    congestion->threshold = congestion->window;
-    congestion->acknowledged = 0;
+    algorithms[congestion->kind]->lost(congestion, number, next, now);
 }
 
-void congestion_timed_out(struct congestion *congestion)
+void congestion_timed_out(struct congestion *congestion, uint64_t now)
 {
-    congestion->threshold = at_least(congestion->window / 2, WINDOW_MIN);
-    congestion->window = WINDOW_MIN;
-    congestion->acknowledged = 0;
+    algorithms[congestion->kind]->timed_out(congestion, now);
+}
+
+void congestion_spurious(struct congestion *congestion, uint64_t number)
+{
+    algorithms[congestion->kind]->spurious(congestion, number);
+}
+
+const char *congestion_name(enum congestion_kind kind)
+{
+    return algorithms[kind]->name;
+}
+
+bool congestion_by_name(const char *name, enum congestion_kind *kind)
+{
+    for (unsigned i = 0; i < CONGESTION_COUNT; i++) {
+        if (strcmp(name, algorithms[i]->name) == 0) {
+            *kind = (enum congestion_kind)i;
+            return true;
+        }
+    }
+    return false;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How many packets of a flow may be in flight: slow start and AIMD (RFC 5681, in packets). Decisions only; it sees
- * acknowledgements, losses and timeouts and knows nothing of packets.
+ * How many packets of a flow may be in flight, and how far apart they are sent. Decisions only: an algorithm sees acknowledgements,
+ * losses and timeouts, and knows nothing of packets. It writes `window` and `gap_ns`; everybody else reads them.
  */
 #ifndef MACHNET_ENGINE_FLOW_CONGESTION_H
 #define MACHNET_ENGINE_FLOW_CONGESTION_H
@@ -9,19 +9,74 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct congestion {
-    uint32_t window, window_max; /* packets */
-    uint32_t threshold;          /* below it: slow start */
-    uint32_t acknowledged;       /* since the window last grew by one, above the threshold */
-    uint64_t recovery_end;       /* losses of packets below this number belong to a loss that was answered */
+enum congestion_kind {
+    CONGESTION_SWIFT, /* by delay; the default */
+    CONGESTION_AIMD,  /* by loss: slow start and AIMD (RFC 5681, in packets) */
+    CONGESTION_COUNT,
 };
 
-void congestion_init(struct congestion *congestion, uint32_t window_max);
-/* `count` packets were acknowledged; `limited`: the window was what kept the sender from sending more. */
-void congestion_acknowledged(struct congestion *congestion, uint32_t count, bool limited);
-/* Packet `number` was lost; `next` is the number of the next packet to be sent. */
-void congestion_lost(struct congestion *congestion, uint64_t number, uint64_t next);
+/* Windows are counted in 1/65536 packets. */
+#define CONGESTION_PACKET UINT32_C(65536)
+#define CONGESTION_WINDOW_MAX UINT32_C(32768) /* packets */
+
+struct congestion {
+    uint32_t window;     /* in flight at most, in 1/CONGESTION_PACKET */
+    uint32_t window_max; /* the same */
+    uint32_t gap_ns;     /* between two packets; 0: not paced */
+    uint32_t threshold;  /* where slow start ends, in 1/CONGESTION_PACKET */
+    uint64_t answered_from, answered; /* losses of packets in [answered_from, answered) were answered together */
+    uint32_t undo;                    /* the window before that */
+    uint32_t undo_losses;             /* of these packets, those that have not turned out to have arrived */
+    uint8_t kind;                     /* enum congestion_kind */
+};
+
+/* Packets were acknowledged. */
+struct congestion_ack {
+    uint64_t now;
+    uint64_t rtt_ns; /* of this acknowledgement; 0: no sample, or one not to be trusted */
+    uint64_t min_rtt_ns, srtt_ns; /* 0: not known */
+    uint64_t largest;             /* the largest number acknowledged */
+    uint64_t next;                /* number of the next packet to be sent */
+    uint32_t acknowledged;        /* packets newly acknowledged */
+    uint32_t in_flight;           /* before they were */
+    bool limited;                 /* the window, not the application, kept the sender from sending more */
+};
+
+/* What an algorithm is. */
+struct congestion_algorithm {
+    const char *name;
+    void (*init)(struct congestion *congestion); /* window_max is set, the rest is zero */
+    void (*acknowledged)(struct congestion *congestion, const struct congestion_ack *ack);
+    void (*lost)(struct congestion *congestion, uint64_t number, uint64_t next, uint64_t now);
+    void (*timed_out)(struct congestion *congestion, uint64_t now);
+    void (*spurious)(struct congestion *congestion, uint64_t number);
+};
+extern const struct congestion_algorithm congestion_swift, congestion_aimd;
+
+/* `window_max` in packets. */
+void congestion_init(struct congestion *congestion, enum congestion_kind kind, uint32_t window_max);
+void congestion_acknowledged(struct congestion *congestion, const struct congestion_ack *ack);
+/* Packet `number` was declared lost; `next` is the number of the next packet to be sent. */
+void congestion_lost(struct congestion *congestion, uint64_t number, uint64_t next, uint64_t now);
 /* Nothing was heard for two probe timeouts in a row. */
-void congestion_timed_out(struct congestion *congestion);
+void congestion_timed_out(struct congestion *congestion, uint64_t now);
+/* Packet `number`, declared lost, has been acknowledged after all. */
+void congestion_spurious(struct congestion *congestion, uint64_t number);
+
+/* Packets that may be in flight, >= 1. A window below one packet is kept by the gap between packets. */
+static inline uint32_t congestion_window(const struct congestion *congestion)
+{
+    return congestion->window < CONGESTION_PACKET ? 1 : congestion->window / CONGESTION_PACKET;
+}
+
+/* How long after a packet the next one may be sent, in the long run; ns, 0: at once. */
+static inline uint32_t congestion_gap_ns(const struct congestion *congestion)
+{
+    return congestion->gap_ns;
+}
+
+const char *congestion_name(enum congestion_kind kind);
+/* Returns false if no algorithm is called so. */
+bool congestion_by_name(const char *name, enum congestion_kind *kind);
 
 #endif /* MACHNET_ENGINE_FLOW_CONGESTION_H */

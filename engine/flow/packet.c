@@ -12,9 +12,10 @@ enum {
 struct packet {
     uint8_t *bytes;
     size_t used, limit; /* without the trailer */
-    uint64_t first_piece;
+    uint32_t first_piece; /* low 32 bits */
     uint32_t piece_count;
-    uint16_t flags; /* enum record_flag */
+    uint16_t flags;     /* enum record_flag */
+    uint32_t copied;    /* low 32 bits of the number of the packet that this one is a copy of */
     bool eliciting;
     bool more;  /* something was left out because the packet is full */
     bool again; /* holds what was sent before */
@@ -128,16 +129,11 @@ static int64_t fit(const struct packet *packet, const struct outgoing *message, 
     return (int64_t)(room - fragment < wanted ? room - fragment : wanted);
 }
 
-static bool emit(struct flow *flow, struct packet *packet, uint64_t number, uint32_t offset, uint32_t length)
+static bool add_bytes(struct flow *flow, struct packet *packet, uint64_t number, uint32_t offset, uint32_t length)
 {
-    struct deque *pieces = &flow->tx.pieces;
     const struct outgoing *message = OUTGOING(flow, number);
     bool whole = length == message->length;
     bool tagged = offset == 0 && message->tag != 0;
-
-    if (deque_count(pieces) >= PIECES_MAX || !deque_reserve(pieces, &flow->transport->pool, 1, sizeof(struct piece))) {
-        return false;
-    }
     struct wire_frame frame; /* not cleared: it is large, and this is the path of every message */
     frame.type = (uint8_t)(WIRE_FRAME_DATA | (whole ? 0 : WIRE_DATA_FRAGMENT) | (tagged ? WIRE_DATA_TAG : 0));
     frame.data.payload = NULL;
@@ -153,6 +149,17 @@ static bool emit(struct flow *flow, struct packet *packet, uint64_t number, uint
         memcpy(packet->bytes + packet->used, message->data + offset, length);
         packet->used += length;
     }
+    return true;
+}
+
+/* The same, and the record will say so. */
+static bool emit(struct flow *flow, struct packet *packet, uint64_t number, uint32_t offset, uint32_t length)
+{
+    struct deque *pieces = &flow->tx.pieces;
+    if (deque_count(pieces) >= PIECES_MAX || !deque_reserve(pieces, &flow->transport->pool, 1, sizeof(struct piece)) ||
+        !add_bytes(flow, packet, number, offset, length)) {
+        return false;
+    }
     *(struct piece *)deque_push(pieces, sizeof(struct piece)) =
         (struct piece){.message = (uint32_t)number, .offset = offset, .length = length};
     packet->piece_count++;
@@ -166,7 +173,7 @@ static void add_again(struct flow *flow, struct packet *packet)
     while (deque_count(&tx->again) > 0) {
         struct piece *piece = deque_at(&tx->again, tx->again.base, sizeof *piece);
         uint64_t number = number_from(tx->messages.base, piece->message);
-        if (deque_holds(&tx->messages, number) && !OUTGOING(flow, number)->done) {
+        if (piece_wanted(flow, piece)) {
             int64_t length = fit(packet, OUTGOING(flow, number), piece->offset, piece->length);
             if (length < 0 || !emit(flow, packet, number, piece->offset, (uint32_t)length)) {
                 packet->more = true;
@@ -280,7 +287,7 @@ static void add_blocked(struct flow *flow, struct packet *packet)
 static void add_data(struct flow *flow, struct packet *packet)
 {
     struct sender *tx = &flow->tx;
-    if (flow->state == FLOW_ENDED || (tx->in_flight >= tx->congestion.window && !tx->probe)) {
+    if (flow->state == FLOW_ENDED || (tx->in_flight >= congestion_window(&tx->congestion) && !tx->probe)) {
         return;
     }
     add_again(flow, packet);
@@ -291,6 +298,50 @@ static void add_data(struct flow *flow, struct packet *packet)
         add_new(flow, packet);
     }
     add_blocked(flow, packet);
+}
+
+/* What the last packet in flight holds, as far as there is room: that packet stays in flight, and keeps its pieces. */
+static void add_copy(struct flow *flow, struct packet *packet)
+{
+    struct sender *tx = &flow->tx;
+    uint64_t last;
+    if (flow->state == FLOW_ENDED || !record_last(flow, &last)) {
+        return;
+    }
+    const struct record *record = RECORD(flow, last);
+    bool all = true;
+    for (uint32_t i = 0; i < record->piece_count && all; i++) {
+        const struct piece *piece = PIECE_OF(flow, record, i);
+        uint64_t number = number_from(tx->messages.base, piece->message);
+        if (piece_wanted(flow, piece)) {
+            int64_t length = fit(packet, OUTGOING(flow, number), piece->offset, piece->length);
+            all = length >= 0 && add_bytes(flow, packet, number, piece->offset, (uint32_t)length);
+            packet->again |= all;
+            all &= length == piece->length;
+        }
+    }
+    if (all && packet->again) {
+        packet->flags |= RECORD_COPY;
+        packet->copied = (uint32_t)last;
+    }
+}
+
+/*
+ * What goes out beyond what window and credit allow. A probe brings a copy of the last packet if there is nothing else, and asks for an
+ * answer at once. And so does, without asking, what was sent again at the end of all that there is to send, so that losing it too does
+ * not cost another timeout (Flach et al., Reducing Web Latency, SIGCOMM 2013).
+ */
+static void add_probe(struct flow *flow, struct packet *packet)
+{
+    struct sender *tx = &flow->tx;
+    if (packet->piece_count == 0 && (tx->probe || (tx->copy && tx->in_flight < congestion_window(&tx->congestion)))) {
+        add_copy(flow, packet);
+    }
+    tx->copy = false;
+    if (tx->probe) {
+        struct wire_frame ping = {.type = WIRE_FRAME_PING};
+        add_control(packet, &ping, 0);
+    }
 }
 
 /* Padding makes full packets of a burst equally long, so that the kernel or the NIC can cut them from one buffer. */
@@ -312,16 +363,21 @@ static size_t finish(struct flow *flow, struct packet *packet, uint64_t now)
     *record = (struct record){.time = now,
                               .first_piece = packet->first_piece,
                               .piece_count = (uint16_t)packet->piece_count,
-                              .flags = packet->flags};
+                              .flags = packet->flags,
+                              .link = packet->copied,
+                              .length = (uint16_t)(packet->used + WIRE_TRAILER_RESERVED)};
+    const bool probe = tx->probe;
     if (packet->eliciting) {
         record->flags |= RECORD_LIVE;
         tx->in_flight++;
+        tx->last_sent = now;
         tx->probe_from = now;
         tx->probe = false;
     }
     if (packet->again) {
         flow->packets_retransmitted++;
         flow->transport->counters.packets_retransmitted++;
+        tx->copy = !probe && !(packet->flags & RECORD_COPY) && send_drained(flow) && deque_count(&tx->again) == 0;
     }
     if (tx->in_flight == 0) {
         records_trim(flow);
@@ -333,33 +389,72 @@ static size_t finish(struct flow *flow, struct packet *packet, uint64_t now)
 bool send_wanted(const struct flow *flow)
 {
     const struct sender *tx = &flow->tx;
-    return tx->next < tx->messages.end || deque_count(&tx->again) > 0 || tx->held_count > 0 || tx->probe ||
+    return tx->next < tx->messages.end || deque_count(&tx->again) > 0 || tx->held_count > 0 || tx->probe || tx->copy ||
            flow->rx.ack_now || flow->credit_wanted || flow->rx.grants_owed > 0 || flow->blocked_wanted ||
            flow->fin_wanted || flow->reset_wanted;
+}
+
+/* ---- The size of packets ---- */
+
+uint32_t send_max_payload(const struct flow *flow)
+{
+    return (uint32_t)min_u64(flow->tx.max_payload, flow->peer->mtu.payload);
+}
+
+/* Bytes of the next packet, without the trailer. If there is silence, long packets may be what does not pass: then what asks for a sign
+ * of life must not be one. */
+static size_t packet_limit(const struct flow *flow, size_t capacity)
+{
+    const bool doubtful = flow->tx.probe && (flow->tx.silent >= 2 || flow->peer->mtu.lost > 0);
+    const uint64_t longest = doubtful ? WIRE_PAYLOAD_MIN_MTU : send_max_payload(flow);
+    return (size_t)min_u64(capacity, longest) - WIRE_TRAILER_RESERVED;
+}
+
+/* Whether longer packets would be of use to the flow, and may be tried now. */
+static bool mtu_probe_due(const struct flow *flow, size_t capacity, uint64_t now)
+{
+    const struct mtu *mtu = &flow->peer->mtu;
+    return now >= mtu->next_at && flow->tx.queued_bytes > mtu->payload && flow->tx.silent == 0 &&
+           flow->state != FLOW_ENDED && mtu->size <= min_u64(capacity, flow->tx.max_payload);
+}
+
+/* A packet that nobody misses: it holds no ACK, its loss makes nothing be sent again, is no sign of congestion, and is no reason to wait for an answer. */
+static size_t transmit_mtu_probe(struct flow *flow, uint8_t *buffer, uint64_t now)
+{
+    struct mtu *mtu = &flow->peer->mtu;
+    struct packet packet = {.bytes = buffer,
+                            .used = WIRE_HEADER_BYTES,
+                            .limit = (size_t)mtu->size - WIRE_TRAILER_RESERVED,
+                            .first_piece = (uint32_t)flow->tx.pieces.end};
+    add_frame(&packet, &(struct wire_frame){.type = WIRE_FRAME_PING});
+    memset(packet.bytes + packet.used, WIRE_FRAME_PADDING, packet.limit - packet.used);
+    packet.used = packet.limit;
+    mtu_probe_sent(mtu, flow, flow->tx.records.end, now, 2 * retransmission_timeout(flow));
+    flow->transport->counters.mtu_probes++;
+    return finish(flow, &packet, now);
 }
 
 size_t send_transmit(struct flow *flow, uint8_t *buffer, size_t capacity, uint64_t now)
 {
     struct sender *tx = &flow->tx;
-    const uint32_t longest = capacity < tx->max_payload ? (uint32_t)capacity : (uint32_t)tx->max_payload;
     if (tx->records.end >= WIRE_PACKET_NUMBER_MAX || !records_reserve(flow)) {
         flow_abort(flow, TRANSPORT_NO_MEMORY, WIRE_REASON_NO_SPACE, now);
         flow_forget(flow);
         return 0;
     }
+    if (mtu_probe_due(flow, capacity, now)) {
+        return transmit_mtu_probe(flow, buffer, now);
+    }
     struct packet packet = {.bytes = buffer,
                             .used = WIRE_HEADER_BYTES,
-                            .limit = longest - WIRE_TRAILER_RESERVED,
-                            .first_piece = tx->pieces.end};
+                            .limit = packet_limit(flow, capacity),
+                            .first_piece = (uint32_t)tx->pieces.end};
     const bool acknowledges = add_ack(flow, &packet, now);
     const size_t ack_end = packet.used;
     add_controls(flow, &packet);
     add_data(flow, &packet);
     add_fin(flow, &packet);
-    if (tx->probe && !packet.eliciting) {
-        struct wire_frame ping = {.type = WIRE_FRAME_PING};
-        add_control(&packet, &ping, 0);
-    }
+    add_probe(flow, &packet);
     if (packet.used == ack_end && !(acknowledges && flow->rx.ack_now)) {
         records_trim(flow); /* an ACK that is not due waits for company */
         return 0;

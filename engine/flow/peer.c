@@ -6,7 +6,10 @@
 #include <string.h>
 
 enum {
-    UNANSWERED_MIN = 3 /* nobody is dead before: our own engine may have been asleep */
+    UNANSWERED_MIN = 3, /* nobody is dead before: our own engine may have been asleep */
+    /* IP packets of 1500 bytes are what interfaces are set up for, and mostly right: RFC 8899, section 5.1.2, lets local knowledge choose. */
+    TRUSTED_IPV4 = 1500 - 20 - 8,
+    TRUSTED_IPV6 = 1500 - 40 - 8,
 };
 
 #define CLAIM_INTERVAL MILLISECONDS(100)
@@ -85,10 +88,58 @@ static void host_leave(struct transport *transport, struct peer *peer)
     }
 }
 
+/* ---- Paths ---- */
+
+static struct known_path *known_path(struct transport *transport, const struct peer_key *key, uint64_t *hash)
+{
+    *hash = siphash_place(&transport->key, key, sizeof *key);
+    return &transport->known_paths[*hash % KNOWN_PATHS];
+}
+
+static void remember_path(struct transport *transport, const struct peer *peer)
+{
+    uint64_t hash;
+    struct known_path *known = known_path(transport, &peer->key, &hash);
+    if (peer->mtu.ceiling != 0) {
+        *known = (struct known_path){.hash = hash, .mtu = peer->mtu};
+    }
+}
+
+static void recall_path(struct transport *transport, struct peer *peer)
+{
+    uint64_t hash;
+    const struct known_path *known = known_path(transport, &peer->key, &hash);
+    if (known->hash == hash) {
+        peer->mtu = known->mtu;
+    }
+}
+
+/* What the path within this host carries need not be found out. */
+static uint32_t trusted_payload(const struct transport_path *path)
+{
+    if (memcmp(path->local.ip, path->remote.ip, sizeof path->local.ip) == 0) {
+        return WIRE_PACKET_MAX;
+    }
+    return endpoint_is_ipv4(&path->remote) ? TRUSTED_IPV4 : TRUSTED_IPV6;
+}
+
+void peer_limit_payload(struct flow *flow, uint32_t peer_limit)
+{
+    struct mtu *mtu = &flow->peer->mtu;
+    uint64_t limit = min_u64(flow->path.max_udp_payload, min_u64(peer_limit, WIRE_PACKET_MAX));
+    flow->tx.max_payload = (uint32_t)max_u64(limit, WIRE_PAYLOAD_MIN_MTU);
+    if (mtu->ceiling == 0) {
+        mtu_init(mtu, flow->tx.max_payload, trusted_payload(&flow->path));
+    } else {
+        mtu_allow(mtu, flow->tx.max_payload);
+    }
+}
+
 /* ---- Peers ---- */
 
 static void peer_free(struct transport *transport, struct peer *peer)
 {
+    remember_path(transport, peer);
     hash_index_remove(&transport->peers, hash_key(transport, &peer->key), peer);
     host_leave(transport, peer);
     heap_remove(&transport->heap, &peer->timer);
@@ -104,7 +155,6 @@ static struct peer *peer_new(struct transport *transport, const struct transport
     peer->key = key_of(path);
     peer->path = *path;
     peer->heard = now;
-    peer->max_payload = WIRE_PACKET_MAX;
     if (!heap_add(&transport->heap, &peer->timer, TIMER_PEER)) {
         free(peer);
         return NULL;
@@ -114,6 +164,7 @@ static struct peer *peer_new(struct transport *transport, const struct transport
         free(peer);
         return NULL;
     }
+    recall_path(transport, peer);
     if (!hash_index_add(&transport->peers, hash_key(transport, &peer->key), peer)) {
         host_leave(transport, peer);
         heap_remove(&transport->heap, &peer->timer);
@@ -152,15 +203,10 @@ void peer_leave(struct flow *flow)
     if (!peer) {
         return;
     }
+    mtu_forget(&peer->mtu, flow);
     DL_DELETE2(peer->flows, flow, peer_prev, peer_next);
     flow->peer = NULL;
     peer_release(flow->transport, peer);
-}
-
-uint32_t peer_max_payload(const struct peer *peer, const struct transport_path *path, uint32_t peer_limit)
-{
-    uint64_t limit = min_u64(min_u64(peer->max_payload, path->max_udp_payload), min_u64(peer_limit, WIRE_PACKET_MAX));
-    return (uint32_t)max_u64(limit, WIRE_PAYLOAD_MIN_MTU);
 }
 
 static uint64_t probe_interval(const struct transport *transport)

@@ -12,6 +12,7 @@
 #include "base/prng.h"
 #include "base/siphash.h"
 #include "flow/congestion.h"
+#include "flow/mtu.h"
 #include "flow/transport.h"
 #include "wire/wire.h"
 
@@ -75,14 +76,25 @@ enum record_flag {
     RECORD_GRANT = 8,
     RECORD_RESET = 16,
     RECORD_BLOCKED = 32,
+    RECORD_LOST = 64,     /* declared lost: its content was queued again. It may yet be acknowledged */
+    RECORD_COPY = 128,    /* holds what an older packet holds, and has no pieces of its own */
+    RECORD_ARRIVED = 256, /* its pieces have arrived, in it or in a copy */
 };
 
 /* A sent packet, found by its number. */
 struct record {
     uint64_t time;
-    uint64_t first_piece;
+    uint32_t first_piece; /* low 32 bits */
     uint16_t piece_count;
-    uint16_t flags; /* enum record_flag */
+    uint16_t flags;  /* enum record_flag */
+    uint16_t length; /* as struct mtu counts */
+    uint32_t link;  /* low 32 bits: of a LOST one, where its pieces begin in `again`; of a COPY, the number of the older packet */
+};
+
+/* The smallest of what was measured lately: of the present window of time, and of the one before. 0: nothing. */
+struct windowed_min {
+    uint64_t since;
+    uint32_t now, before; /* ns */
 };
 
 /* A message being assembled. */
@@ -121,16 +133,30 @@ struct sender {
     uint64_t blocked_told;                      /* the credit that the last BLOCKED asked for */
     uint32_t held_first, held_last, held_count; /* large messages begun and not wholly sent, in order */
     uint32_t in_flight;                         /* live records */
+    uint64_t live_from;                         /* no packet below it is in flight */
     uint64_t largest_acknowledged;              /* + 1; 0: none */
-    uint64_t probe_from;                        /* the probe timeout runs from here */
+    uint64_t newest_time;                       /* when that one was sent: RACK.xmit_ts */
+    uint64_t last_sent;                         /* the last packet that elicits an ACK */
+    uint64_t probe_from;                        /* that, or the last progress */
     uint64_t loss_at;                           /* a packet in flight is then lost; NEVER */
-    uint64_t srtt, rttvar, latest_rtt;
-    uint64_t doubted, doubted_time; /* the first packet that was given up at a probe timeout and may yet be acknowledged; time 0: none */
+    uint64_t episode_end;                       /* losses below this number belong to a recovery that was counted */
+    uint64_t widened_end;                       /* losses below this number have widened the reordering window */
+    struct windowed_min min_rtt;
+    uint32_t newest_rtt;       /* from sending the largest acknowledged to its ACK, holding time and all; ns: RACK.rtt */
+    uint32_t srtt, rttvar;     /* ns; 0: not known */
+    uint8_t reordering;        /* the reordering window, in quarters of the least round trip */
+    uint8_t reordering_kept;   /* recoveries until it falls back to one quarter */
+    uint8_t mistrusted;        /* samples in a row that were not taken: our loop was late */
+    bool reordered;            /* packets have overtaken one another on this path */
+    bool measured;             /* srtt is from acknowledgements; otherwise at best from the handshake */
+    bool tail_probed;          /* the tail-loss probe has been sent since the last progress */
+    bool excused;              /* a timeout was put off because our loop was late */
+    bool copy;                 /* what the last packet held goes out once more */
     uint64_t queued_bytes;
-    uint32_t max_payload; /* UDP payload of our packets */
+    uint32_t max_payload; /* UDP payload that our interface and the peer allow; what the path carries: peer->mtu */
     uint32_t max_message; /* bytes of the longest message that the peer takes */
-    uint32_t backoff;     /* probe timeouts since the last progress or sign of life */
-    uint32_t silent;      /* probe timeouts since the last sign of life */
+    uint32_t backoff;     /* retransmission timeouts since the last progress or sign of life */
+    uint32_t silent;      /* retransmission timeouts since the last sign of life */
     uint64_t silent_from; /* the first of them */
     bool probe;           /* one packet may go beyond the window, and must elicit an ACK */
     struct congestion congestion;
@@ -208,7 +234,7 @@ struct flow {
 
 /* A client's open in progress. */
 struct opening {
-    uint64_t repeat_at, pause;
+    uint64_t sent, repeat_at, pause; /* when the last INIT went out */
     uint32_t attempts, retries;
     uint16_t cookie_length;
     uint8_t cookie[WIRE_COOKIE_MAX];
@@ -230,8 +256,14 @@ struct peer {
     uint64_t nonce, probed;     /* of the outstanding PROBE: its nonce, when it was sent */
     uint32_t flow_count;
     uint32_t unanswered; /* PROBEs since something was heard */
-    uint32_t max_payload;
+    struct mtu mtu;
     bool known, probing;
+};
+
+/* What was found out about the path to a peer that has no flows now. */
+struct known_path {
+    uint64_t hash; /* of its key; 0: empty */
+    struct mtu mtu;
 };
 
 /* The peers between two IP addresses: the workers of one engine, or, behind an address translator, of several. */
@@ -258,6 +290,8 @@ struct reply {
     uint8_t bytes[REPLY_BYTES_MAX];
 };
 
+enum { KNOWN_PATHS = 64 };
+
 enum timer_kind { TIMER_FLOW, TIMER_PEER };
 
 struct transport {
@@ -269,6 +303,7 @@ struct transport {
     uint64_t cid_count;
     struct pool pool;
     struct heap heap;
+    uint64_t late_at; /* when our loop was last seen to be late */
     struct flow **flows; /* by the index in their cids */
     uint32_t flow_slots, flow_count, half_open;
     uint32_t *free_slots;
@@ -276,6 +311,7 @@ struct transport {
     struct hash_index by_remote; /* struct flow by its remote key, */
     struct hash_index peers;     /* struct peer and */
     struct hash_index hosts;     /* struct host by theirs: strangers make us look into all of them */
+    struct known_path known_paths[KNOWN_PATHS]; /* by hash: of two with the same place the newer */
     struct listener *listeners;
     struct flow *transmit;
     struct transport_owner *opening; /* owners with flows that want to send an INIT, in turn */
@@ -290,6 +326,10 @@ struct transport {
 /* Elements of the deques. */
 #define OUTGOING(flow, n) ((struct outgoing *)deque_at(&(flow)->tx.messages, n, sizeof(struct outgoing)))
 #define RECORD(flow, n) ((struct record *)deque_at(&(flow)->tx.records, n, sizeof(struct record)))
+/* The i-th piece of a record. */
+#define PIECE_OF(flow, record, i)                                                                                       \
+    ((struct piece *)deque_at(&(flow)->tx.pieces, number_from((flow)->tx.pieces.base, (record)->first_piece) + (i), \
+                              sizeof(struct piece)))
 #define INCOMING(flow, n) ((struct incoming *)deque_at(&(flow)->rx.messages, n, sizeof(struct incoming)))
 
 static inline uint64_t min_u64(uint64_t a, uint64_t b)

@@ -53,7 +53,7 @@ static void flow_init(struct flow *flow, struct transport *transport, struct tra
     flow->fin_reason = WIRE_REASON_CLOSED;
     flow->tx.loss_at = NEVER;
     flow->rx.ack_at = NEVER;
-    congestion_init(&flow->tx.congestion, transport->config.window_packets);
+    congestion_init(&flow->tx.congestion, transport->config.algorithm, transport->config.window_packets);
 }
 
 struct flow *flow_new(struct transport *transport, struct transport_owner *owner, const struct transport_path *path,
@@ -253,7 +253,7 @@ static void flow_timeout(struct flow *flow, uint64_t now)
             flow->rx.ack_at = NEVER;
             flow_activate(flow);
         }
-        loss_timeout(flow, now);
+        recovery_timeout(flow, now);
         if (flow_on_network(flow)) {
             close_timeout(flow, now);
             grant_stalled(flow, now);

@@ -295,21 +295,8 @@ void transport_path_too_long(struct transport *transport, const struct transport
                              uint64_t now)
 {
     struct peer *peer = peer_find(transport, path);
-    struct flow *flow;
-    (void)now;
-
-    if (!peer) {
-        return;
-    }
-    uint32_t limit = max_udp_payload < WIRE_PAYLOAD_MIN_MTU ? WIRE_PAYLOAD_MIN_MTU : max_udp_payload;
-    if (limit < peer->max_payload) {
-        peer->max_payload = limit;
-    }
-    DL_FOREACH2(peer->flows, flow, peer_next)
-    {
-        if (flow->tx.max_payload > limit) {
-            flow->tx.max_payload = limit;
-        }
+    if (peer && peer->mtu.ceiling != 0) {
+        mtu_too_long(&peer->mtu, max_udp_payload, now);
     }
 }
 

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/endpoint.h"
+#include "flow/congestion.h"
 
 struct transport;
 struct transport_path;
@@ -109,6 +110,7 @@ struct transport_config {
     uint32_t max_udp_payload; /* longest packet we accept: WIRE_PAYLOAD_MIN_MTU .. WIRE_PACKET_MAX */
     uint64_t dead_peer_ns;    /* default 10 s */
     uint64_t probe_ns;        /* a silent peer with flows is probed so often; default 2.5 s */
+    enum congestion_kind algorithm; /* of congestion control */
     uint32_t window_packets;  /* most packets in flight of a flow; default 1024, >= 256 */
 };
 
@@ -165,7 +167,7 @@ void transport_receive(struct transport *transport, const struct transport_path 
  * Packets of one flow come in bursts, so that they can be sent together. */
 size_t transport_transmit(struct transport *transport, uint8_t *buffer, size_t capacity, struct transport_path *path,
                           uint64_t now);
-/* The path refused a packet of `length` bytes as too long: flows over it send at most `max_udp_payload` from now on. */
+/* The path refused a packet as too long: flows over it send at most `max_udp_payload`, until a probe finds that more passes. */
 void transport_path_too_long(struct transport *transport, const struct transport_path *path, uint32_t max_udp_payload,
                              uint64_t now);
 /* When transport_timeout must be called next; UINT64_MAX: never. */
@@ -186,6 +188,7 @@ struct transport_flow_info {
     struct transport_owner *owner;
     uint64_t srtt_ns, rttvar_ns; /* 0 until measured */
     uint32_t window_packets, in_flight_packets;
+    uint32_t max_udp_payload; /* of the packets that it sends now; 0: not known yet */
     uint64_t packets_sent, packets_received, packets_lost, packets_retransmitted;
     uint64_t messages_sent, messages_received, bytes_sent, bytes_received; /* payload */
     uint64_t queued_bytes; /* given to transport_send and not acknowledged */
@@ -202,10 +205,10 @@ uint32_t transport_flows(const struct transport *transport, uint32_t max,
     X(bytes_sent)                                                                                                  \
     X(bytes_received)                                                                                              \
     X(messages_sent)                                                                                               \
-    X(messages_received) X(packets_lost) X(packets_retransmitted) X(probe_timeouts) X(duplicate_packets)           \
+    X(messages_received) X(packets_lost) X(packets_retransmitted) X(tail_probes) X(probe_timeouts) X(spurious_losses) X(duplicate_packets)           \
         X(no_memory_drops) X(bad_checksum) X(bad_version) X(malformed) X(unknown_flow) X(resets_sent)              \
             X(resets_ignored) X(handshakes) X(handshake_refused) X(retries_sent) X(flows_opened) X(flows_accepted) \
-                X(flows_ended) X(peers_dead) X(peers_restarted)
+                X(flows_ended) X(peers_dead) X(peers_restarted) X(mtu_probes) X(black_holes)
 struct transport_counters {
 #define X(name) uint64_t name;
     TRANSPORT_COUNTERS(X)

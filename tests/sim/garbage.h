@@ -15,7 +15,6 @@ enum { GARBAGE_SEEN = 16 };
 
 struct garbage {
     struct prng prng;
-    uint64_t next_ns; /* UINT64_MAX: never */
     struct {
         struct endpoint from, to;
         uint32_t length;
@@ -24,10 +23,10 @@ struct garbage {
     uint32_t seen_count;
 };
 
-void garbage_init(struct garbage *garbage, uint64_t seed, bool enabled);
+void garbage_init(struct garbage *garbage, uint64_t seed);
 /* Looks at a real packet. */
 void garbage_observe(struct garbage *garbage, const struct nic_packet *packet);
-/* Injects a packet and chooses when to do so next. */
+/* Injects a packet. */
 void garbage_act(struct garbage *garbage, struct world *world);
 
 #endif /* MACHNET_TESTS_SIM_GARBAGE_H */

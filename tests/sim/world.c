@@ -5,16 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "disasters.h"
+#include "load.h"
 #include "trace.h"
 
 #define NEVER UINT64_MAX
 #define DRAIN_MAX_NS UINT64_C(60000000000)
-#define PARTITION_SURVIVED_NS UINT64_C(5000000000) /* half of the time after which a peer is dead */
-enum { PACKETS_MAX = 200000, IN_FLIGHT_MAX = 65536, ROUNDS_MAX = 20000 };
+enum { IN_FLIGHT_MAX = 65536, ROUNDS_MAX = 20000 };
 
 void world_trace(const struct world *world, const char *format, ...)
 {
-    if (!world->trace) {
+    if (!world->options->trace) {
         return;
     }
     va_list arguments;
@@ -45,54 +46,75 @@ static void on_packet(void *arg, uint64_t now_ns, const struct nic_packet *packe
     if (world->plan.garbage_interval_ns > 0) {
         garbage_observe(&world->garbage, packet);
     }
-    if (world->trace) {
+    spoof_observe(&world->spoof, world, packet);
+    if (world->options->trace) {
         trace_packet(world, packet);
+    }
+}
+
+/* A packet came to a port. */
+static void on_queue(void *arg, uint64_t now_ns, const struct nic_packet *packet, uint64_t waited_ns)
+{
+    struct world *world = arg;
+    (void)now_ns;
+    measure_queue(&world->measure, packet, waited_ns);
+    if (world->options->plot) {
+        plot_note_wait(world->options->plot, waited_ns);
     }
 }
 
 /* ---- Beginning ---- */
 
-static void note_causes(struct world *world)
+static void populate(struct world *world)
 {
     const struct plan *plan = &world->plan;
-    world->ledger.links_fail = plan->impairments.loss_ppm > 0 || plan->impairments.corrupt_ppm > 0 ||
-                               plan->partition_ns > 0;
-    world->ledger.peers_may_die = plan->partition_ns > PARTITION_SURVIVED_NS;
-    world->ledger.nobody_listens =
-        plan->max_flows < 4096; /* a flow may be refused for their number, too */
+    const bool loads = plan->load_count > 0;
+    const uint32_t nodes = loads ? load_nodes(plan) : plan->nodes;
+    const uint32_t apps = loads ? load_apps(plan) : plan->nodes * plan->apps_per_node;
+    world->nodes = calloc(nodes, sizeof *world->nodes);
+    world->apps = calloc(apps, sizeof *world->apps);
+    for (; world->node_count < nodes; world->node_count++) {
+        node_start(&world->nodes[world->node_count], world, world->node_count, prng_next(&world->prng));
+    }
+    for (; world->app_count < apps; world->app_count++) {
+        const uint32_t i = world->app_count;
+        struct app *app = &world->apps[i];
+        struct node *node = &world->nodes[loads ? load_node_of(plan, i) : i / plan->apps_per_node];
+        app_init(app, world, node, i, prng_next(&world->prng));
+        app->memory.refuse_ppm = plan->behaviour.memory_refuse_ppm;
+        app_start(app);
+        if (loads) {
+            load_assign(app, plan, i);
+        }
+    }
+    if (loads) {
+        measure_init(&world->measure, world);
+    }
+    nic_mem_set_queue_tap(world->network, on_queue, world);
 }
 
-static struct world *world_new(const struct scenario *scenario, uint64_t seed, bool trace)
+static struct world *world_new(const struct scenario *scenario, uint64_t seed, const struct options *options)
 {
     struct world *world = calloc(1, sizeof *world);
     world->scenario = scenario;
     world->seed = seed;
-    world->trace = trace;
+    world->options = options;
     world->verdict.now_ns = &world->now_ns;
     world->next_port = 10000;
     prng_init(&world->prng, seed);
     scenario_plan(scenario, &world->prng, &world->plan);
     const struct plan *plan = &world->plan;
     ledger_init(&world->ledger, &world->verdict, prng_next(&world->prng));
-    note_causes(world);
     world->network = nic_mem_network_new(prng_next(&world->prng), IN_FLIGHT_MAX);
     nic_mem_impair_all(world->network, &plan->impairments);
     nic_mem_set_tap(world->network, on_packet, world);
-    garbage_init(&world->garbage, prng_next(&world->prng), plan->garbage_interval_ns > 0);
+    garbage_init(&world->garbage, prng_next(&world->prng));
+    spoof_init(&world->spoof, prng_next(&world->prng));
     world->bytes_left = plan->bytes;
-    world->partition_at_ns = plan->partition_ns ? plan->partition_at_ns : NEVER;
-    world->heal_at_ns = NEVER;
-    world->restart_at_ns = plan->restart_at_ns ? plan->restart_at_ns : NEVER;
-    for (uint32_t i = 0; i < plan->nodes; i++) {
-        node_start(&world->nodes[i], world, i, prng_next(&world->prng));
-        for (uint32_t j = 0; j < plan->apps_per_node; j++) {
-            struct app *app = &world->apps[world->app_count];
-            app_init(app, world, &world->nodes[i], world->app_count, prng_next(&world->prng));
-            app->memory.refuse_ppm = plan->behaviour.memory_refuse_ppm;
-            app_start(app);
-            world->app_count++;
-        }
-        world->node_count++;
+    populate(world);
+    disasters_init(world);
+    if (options->plot) {
+        plot_begin(options->plot, world);
     }
     return world;
 }
@@ -110,82 +132,24 @@ static void world_free(struct world *world)
     }
     nic_mem_network_free(world->network);
     ledger_fini(&world->ledger);
+    measure_fini(&world->measure);
+    free(world->nodes);
+    free(world->apps);
     free(world);
-}
-
-/* ---- Disasters ---- */
-
-/* All links of some pairs fail, in one direction or both. */
-static void begin_partition(struct world *world)
-{
-    struct nic_mem_impairments failed = world->plan.impairments;
-    failed.partitioned = true;
-    bool both = prng_chance(&world->prng, 700000);
-    for (uint32_t i = 0; i < world->node_count; i++) {
-        for (uint32_t j = 0; j < i; j++) {
-            if (j == 0 && i == 1 ? true : prng_chance(&world->prng, 500000)) {
-                nic_mem_impair(world->network, &world->nodes[i].udp, &world->nodes[j].udp, &failed);
-                if (both) {
-                    nic_mem_impair(world->network, &world->nodes[j].udp, &world->nodes[i].udp,
-                                   &failed);
-                }
-            }
-        }
-    }
-    world_trace(world, "partition for %.3f s", (double)world->plan.partition_ns / 1e9);
-    world->partition_at_ns = NEVER;
-    world->heal_at_ns = world->now_ns + world->plan.partition_ns;
-}
-
-static void heal(struct world *world)
-{
-    world_trace(world, "links heal");
-    nic_mem_impair_all(world->network, &world->plan.impairments);
-    world->heal_at_ns = NEVER;
-}
-
-static void restart_one(struct world *world)
-{
-    node_restart(&world->nodes[prng_below(&world->prng, world->node_count)]);
-    uint64_t again = world->now_ns + prng_between(&world->prng, 1, 500000000);
-    world->restart_at_ns =
-        again < world->plan.active_ns && prng_chance(&world->prng, 500000) ? again : NEVER;
-}
-
-static uint64_t next_disaster(const struct world *world)
-{
-    uint64_t next = world->partition_at_ns;
-    next = world->heal_at_ns < next ? world->heal_at_ns : next;
-    next = world->restart_at_ns < next ? world->restart_at_ns : next;
-    return world->garbage.next_ns < next ? world->garbage.next_ns : next;
-}
-
-static void disasters(struct world *world)
-{
-    if (world->partition_at_ns <= world->now_ns) {
-        begin_partition(world);
-    }
-    if (world->heal_at_ns <= world->now_ns) {
-        heal(world);
-    }
-    if (world->restart_at_ns <= world->now_ns) {
-        restart_one(world);
-    }
-    if (world->garbage.next_ns <= world->now_ns) {
-        garbage_act(&world->garbage, world);
-    }
 }
 
 static void begin_draining(struct world *world)
 {
     world_trace(world, "draining");
     world->draining = true;
-    world->partition_at_ns = world->heal_at_ns = world->restart_at_ns = NEVER;
-    world->garbage.next_ns = NEVER;
+    disasters_end(world);
     struct nic_mem_impairments none = {.delay_ns = world->plan.impairments.delay_ns};
     nic_mem_impair_all(world->network, &none);
     for (uint32_t i = 0; i < world->app_count; i++) {
         world->apps[i].memory.refuse_ppm = 0;
+        if (world->apps[i].load) {
+            world->apps[i].next_act_ns = world->now_ns;
+        }
     }
 }
 
@@ -195,11 +159,14 @@ static void begin_draining(struct world *world)
 static uint64_t next_event_of_engines(const struct world *world)
 {
     uint64_t next = nic_mem_next_arrival(world->network);
-    uint64_t disaster = next_disaster(world);
+    uint64_t disaster = disasters_next(world);
     next = disaster < next ? disaster : next;
+    if (world->options->plot && !world->draining && plot_next(world->options->plot) < next) {
+        next = plot_next(world->options->plot);
+    }
     for (uint32_t i = 0; i < world->node_count; i++) {
-        uint64_t timeout = node_next_timeout(&world->nodes[i]);
-        next = timeout < next ? timeout : next;
+        uint64_t poll = node_next_poll(&world->nodes[i]);
+        next = poll < next ? poll : next;
     }
     return next;
 }
@@ -213,26 +180,45 @@ static uint64_t next_event_of_apps(const struct world *world)
     return !world->draining && next > world->plan.active_ns ? world->plan.active_ns : next;
 }
 
+static void poll_nodes(struct world *world)
+{
+    for (uint32_t i = 0; i < world->node_count; i++) {
+        if (node_next_poll(&world->nodes[i]) <= world->now_ns) {
+            node_poll(&world->nodes[i]);
+        }
+    }
+}
+
+static void act(struct app *app)
+{
+    if (app->node->stalled_until_ns > app->world->now_ns) {
+        app->next_act_ns = app->node->stalled_until_ns;
+    } else {
+        app_act(app);
+    }
+}
+
 static void step(struct world *world)
 {
     nic_mem_advance(world->network, world->now_ns);
-    for (uint32_t i = 0; i < world->node_count; i++) {
-        node_poll(&world->nodes[i]);
+    measure_tick(&world->measure);
+    if (world->options->plot) {
+        plot_tick(world->options->plot, world);
     }
-    disasters(world);
+    poll_nodes(world);
+    disasters_act(world);
     for (uint32_t i = 0; i < world->app_count; i++) {
         if (world->apps[i].next_act_ns <= world->now_ns) {
-            app_act(&world->apps[i]);
+            act(&world->apps[i]);
         }
     }
-    for (uint32_t i = 0; i < world->node_count; i++) {
-        node_poll(&world->nodes[i]);
-    }
+    poll_nodes(world);
     if (!world->draining && world->now_ns >= world->plan.active_ns) {
         begin_draining(world);
     }
-    if (nic_mem_counters(world->network)->sent > PACKETS_MAX) {
-        verdict_fail(&world->verdict, "a storm: more than %d packets were sent", PACKETS_MAX);
+    if (nic_mem_counters(world->network)->sent > world->plan.packets_max) {
+        verdict_fail(&world->verdict, "a storm: more than %llu packets were sent",
+                     (unsigned long long)world->plan.packets_max);
     }
 }
 
@@ -246,8 +232,7 @@ static bool all_ended(const struct world *world)
     }
     for (uint32_t i = 0; i < world->app_count; i++) {
         const struct app *app = &world->apps[i];
-        if (app->inbox_count > 0 || app->held_count > 0 || app->ring_refused ||
-            app->memory.refused) {
+        if (app->inbox_count > 0 || app->held_count > 0 || app->ring_refused || app->memory.refused) {
             return false;
         }
     }
@@ -270,8 +255,7 @@ static void describe_hang(struct world *world)
             used += trace_end(end, text + used, sizeof text - used);
         }
     }
-    verdict_fail(&world->verdict,
-                 "hang: %u sides are not at their end %.0f s after all faults were over:%s", hanging,
+    verdict_fail(&world->verdict, "hang: %u sides are not at their end %.0f s after all faults were over:%s", hanging,
                  (double)DRAIN_MAX_NS / 1e9, text);
 }
 
@@ -312,24 +296,23 @@ static void finish(struct world *world)
     for (uint32_t i = 0; i < world->node_count; i++) {
         uint32_t flows = transport_flows(world->nodes[i].transport, 0, NULL, NULL);
         if (flows > 0) {
-            verdict_fail(&world->verdict, "node %u still has %u flows, and no timer for them", i,
-                         flows);
+            verdict_fail(&world->verdict, "node %u still has %u flows, and no timer for them", i, flows);
         }
     }
     ledger_finish(&world->ledger);
+    spoof_finish(&world->spoof, world);
     for (uint32_t i = 0; i < world->app_count; i++) {
         const struct memory *memory = &world->apps[i].memory;
         if (memory->used > 0) {
-            verdict_fail(&world->verdict, "%s: %u extents (%llu bytes) were not given back",
-                         world->apps[i].name, memory->with_transport,
-                         (unsigned long long)memory->used);
+            verdict_fail(&world->verdict, "%s: %u extents (%llu bytes) were not given back", world->apps[i].name,
+                         memory->with_transport, (unsigned long long)memory->used);
         }
     }
 }
 
-void world_run(const struct scenario *scenario, uint64_t seed, bool trace, struct outcome *outcome)
+void world_run(const struct scenario *scenario, uint64_t seed, const struct options *options, struct outcome *outcome)
 {
-    struct world *world = world_new(scenario, seed, trace);
+    struct world *world = world_new(scenario, seed, options);
     loop(world);
     if (!world->verdict.failed) {
         finish(world);
@@ -344,5 +327,9 @@ void world_run(const struct scenario *scenario, uint64_t seed, bool trace, struc
     outcome->virtual_ns = world->now_ns;
     outcome->network = *nic_mem_counters(world->network);
     outcome->packets = outcome->network.sent;
+    outcome->measured = (struct measured){0};
+    if (world->measure.over) {
+        measure_result(&world->measure, &outcome->measured);
+    }
     world_free(world);
 }

@@ -200,6 +200,7 @@ void pair_init(struct pair *pair)
     memset(pair, 0, sizeof *pair);
     pair->now = 1000 * PAIR_MS;
     pair->delay = 50000;
+    pair->late = PAIR_MS;
     side_init(pair, &pair->a, 2, 3);
     side_init(pair, &pair->b, 3, 2);
 }
@@ -313,7 +314,7 @@ static void carry(struct pair *pair, struct pair_side *from, struct pair_side *t
     if (fate == PAIR_CORRUPT) {
         bytes[length / 2] ^= 0x10;
     }
-    put(pair, to, path, bytes, length, fate == PAIR_DELAY ? PAIR_MS : 0);
+    put(pair, to, path, bytes, length, fate == PAIR_DELAY ? pair->late : 0);
     if (fate == PAIR_DUPLICATE) {
         put(pair, to, path, bytes, length, 0);
     }

@@ -65,13 +65,14 @@ enum pair_fate {
     PAIR_PASS,
     PAIR_DROP,
     PAIR_DUPLICATE,
-    PAIR_DELAY, /* by another millisecond: behind later ones */
+    PAIR_DELAY, /* by pair.late more: behind later ones */
     PAIR_CORRUPT,
 };
 
 struct pair {
     struct pair_side a, b;
     uint64_t now, delay;
+    uint64_t late;    /* of delayed packets, ns; 1 ms unless told otherwise */
     uint64_t packets; /* that were sent */
     struct pair_packet *wire;
     /* What becomes of packet number `index` (counted from 0 over both directions); NULL: all pass. */
