@@ -133,6 +133,10 @@ void flow_receive(struct flow *flow, const struct wire_header *header, const uin
         acknowledge_again(flow);
         return;
     }
+    if (!number_reserve(flow, number)) {
+        counters->no_memory_drops++;
+        return;
+    }
     int result = check_frames(body, length);
     if (result != WIRE_OK && result != WIRE_ECRITICAL) {
         counters->malformed++;
