@@ -4,7 +4,7 @@
 #include <string.h>
 
 static const struct congestion_algorithm *const algorithms[CONGESTION_COUNT] = {
-    [CONGESTION_SWIFT] = &congestion_aimd,
+    [CONGESTION_SWIFT] = &congestion_swift,
     [CONGESTION_AIMD] = &congestion_aimd,
 };
 
