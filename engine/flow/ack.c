@@ -2,9 +2,9 @@
 /* Which packet numbers have come, and the ACK frames that say so; ACK frames that came. */
 #include "flow/flow.h"
 
-#define ACK_DELAY_MIN MICROSECONDS(20)
+#define ACK_DELAY_MIN MICROSECONDS(12)  /* a quarter of 50 us, about: an application on this machine may answer meanwhile */
 #define ACK_DELAY_MAX MICROSECONDS(900) /* the protocol's 1 ms, less what our own loop may take */
-#define ACK_DELAY_UNMEASURED MICROSECONDS(200)
+#define ACK_DELAY_UNMEASURED MICROSECONDS(50)
 
 static bool seen(const struct receiver *rx, uint64_t number)
 {
@@ -65,7 +65,7 @@ static uint64_t run_begin(const struct receiver *rx, uint64_t top, uint64_t floo
     return max_u64(n, floor);
 }
 
-static uint64_t ack_delay(const struct flow *flow)
+uint64_t ack_delay(const struct flow *flow)
 {
     uint64_t delay = flow->tx.srtt ? flow->tx.srtt / 4 : ACK_DELAY_UNMEASURED;
     return min_u64(max_u64(delay, ACK_DELAY_MIN), ACK_DELAY_MAX);
@@ -130,51 +130,12 @@ void ack_sent(struct flow *flow)
     flow->rx.ack_at = NEVER;
 }
 
-static void sample(struct sender *tx, uint64_t rtt)
-{
-    tx->latest_rtt = rtt;
-    if (tx->srtt == 0) {
-        tx->srtt = rtt;
-        tx->rttvar = rtt / 2;
-        return;
-    }
-    uint64_t deviation = rtt > tx->srtt ? rtt - tx->srtt : tx->srtt - rtt;
-    tx->rttvar = (3 * tx->rttvar + deviation) / 4;
-    tx->srtt = (7 * tx->srtt + rtt) / 8;
-}
-
-static void measure(struct flow *flow, uint64_t sent, uint32_t holding_ns, uint64_t now)
-{
-    uint64_t rtt = now - sent;
-    if (holding_ns != WIRE_HOLDING_UNKNOWN && holding_ns < rtt) {
-        rtt -= holding_ns;
-    }
-    sample(&flow->tx, max_u64(rtt, 1));
-}
-
-/* By the packet for which the ACK was sent, or, if that was given up already, by an earlier one that was. */
-static void measure_by(struct flow *flow, uint64_t largest, uint32_t holding_ns, uint64_t now)
-{
-    struct sender *tx = &flow->tx;
-    if (deque_holds(&tx->records, largest) && (RECORD(flow, largest)->flags & RECORD_LIVE)) {
-        measure(flow, RECORD(flow, largest)->time, holding_ns, now);
-    } else if (tx->doubted_time != 0 && largest >= tx->doubted) {
-        measure(flow, tx->doubted_time, holding_ns, now);
-    }
-    if (largest >= tx->doubted) {
-        tx->doubted_time = 0;
-    }
-}
-
-/* Acknowledges the packets [first, last] that are in flight; returns how many. */
+/* Acknowledges the packets [first, last] that are in flight or were declared lost; returns how many. */
 static uint32_t acknowledge_range(struct flow *flow, uint64_t first, uint64_t last)
 {
     uint32_t count = 0;
     for (uint64_t n = max_u64(first, flow->tx.records.base); n <= last; n++) {
-        if (RECORD(flow, n)->flags & RECORD_LIVE) {
-            record_acknowledge(flow, n);
-            count++;
-        }
+        count += record_acknowledge(flow, n);
     }
     return count;
 }
@@ -239,15 +200,14 @@ bool ack_receive(struct flow *flow, const struct wire_frame *frame, uint64_t now
                                   .next = tx->records.end,
                                   .in_flight = tx->in_flight,
                                   .limited = tx->in_flight >= congestion_window(&tx->congestion) / 2};
-    measure_by(flow, largest, frame->ack.holding_ns, now);
-    uint32_t count = acknowledge_all(flow, frame, largest);
-    if (count > 0) {
+    news.rtt_ns = recovery_measure(flow, largest, frame->ack.holding_ns, now);
+    news.acknowledged = acknowledge_all(flow, frame, largest);
+    if (news.acknowledged > 0) {
         tx->largest_acknowledged = max_u64(tx->largest_acknowledged, largest + 1);
-        news.acknowledged = count;
         news.srtt_ns = tx->srtt;
+        news.min_rtt_ns = recovery_min_rtt(flow);
         congestion_acknowledged(&tx->congestion, &news);
-        tx->backoff = 0;
-        loss_detect(flow, now);
+        recovery_progress(flow, now);
         if (send_wanted(flow)) {
             flow_activate(flow);
         }

@@ -11,7 +11,7 @@
 
 static uint64_t linger(const struct flow *flow)
 {
-    return min_u64(max_u64(3 * probe_timeout(flow), LINGER_MIN), ANSWER_NS);
+    return min_u64(max_u64(3 * retransmission_timeout(flow), LINGER_MIN), ANSWER_NS);
 }
 
 /* So long FIN and RESET frames are repeated: a peer that has not heard of them by then is dead, or holds us for dead. */

@@ -96,6 +96,9 @@ void credit_reader_gone(struct flow *flow)
 
 void credit_blocked(struct flow *flow, uint64_t bytes, uint64_t message, uint64_t now)
 {
+    if (bytes < flow->rx.blocked_bytes) {
+        return; /* overtaken by a later one, which must not be forgotten for it */
+    }
     flow->rx.blocked = true;
     flow->rx.blocked_bytes = bytes;
     flow->rx.blocked_message = message;

@@ -111,23 +111,41 @@ void send_trim(struct flow *flow);
 bool send_credit(struct flow *flow, uint64_t bytes, uint32_t messages);
 bool send_grant(struct flow *flow, uint32_t message, uint32_t bytes);
 
-/* ---- records.c: packets in flight ---- */
+/* ---- records.c: packets in flight or declared lost ---- */
 
 /* Makes room for the record of one more packet; false: memory is short. */
 bool records_reserve(struct flow *flow);
 /* The packet in flight is lost: its content is queued again. Returns false, and does nothing, if memory is short. */
 bool record_lose(struct flow *flow, uint64_t number);
-void record_acknowledge(struct flow *flow, uint64_t number);
-/* Drops the records at the front that are not in flight any more. */
+/* The packet has been acknowledged; true: for the first time, as far as is known. */
+bool record_acknowledge(struct flow *flow, uint64_t number);
+/* The control frames of a packet are to be sent again, as far as they still matter. */
+void record_control_again(struct flow *flow, uint64_t number);
+/* The last packet in flight of which a copy could be sent; false: there is none. */
+bool record_last(const struct flow *flow, uint64_t *number);
+/* Whether a lost piece still must be sent. */
+bool piece_wanted(struct flow *flow, const struct piece *piece);
+/* Drops the records at the front that nobody asks for any more. */
 void records_trim(struct flow *flow);
 void records_free(struct flow *flow);
-/* How long after the last packet without an answer the peer is asked again, without backoff; ns. */
-uint64_t probe_timeout(const struct flow *flow);
-/* When that is due; NEVER if nothing is in flight. */
+
+/* ---- recovery.c: round trips, loss detection, timeouts ---- */
+
+/* An ACK for packet `largest` has come, before it is applied. Returns its round trip for congestion control, ns; 0: none to be trusted. */
+uint64_t recovery_measure(struct flow *flow, uint64_t largest, uint32_t holding_ns, uint64_t now);
+/* The round trip as the handshake shows it: until something better is known. */
+void recovery_first_guess(struct flow *flow, uint64_t rtt);
+/* The smallest round trip of late, ns; 0: not known. */
+uint64_t recovery_min_rtt(const struct flow *flow);
+/* A packet, in flight or `lost`, has been acknowledged. */
+void recovery_acknowledged(struct flow *flow, uint64_t number, bool lost);
+/* An ACK that brought something new has been applied: declares lost what it shows to be. */
+void recovery_progress(struct flow *flow, uint64_t now);
+/* The retransmission timeout without backoff, ns. */
+uint64_t retransmission_timeout(const struct flow *flow);
+/* When the peer is to be asked; NEVER if nothing is in flight. */
 uint64_t probe_at(const struct flow *flow);
-/* Declares packets lost by what has been acknowledged. */
-void loss_detect(struct flow *flow, uint64_t now);
-void loss_timeout(struct flow *flow, uint64_t now);
+void recovery_timeout(struct flow *flow, uint64_t now);
 
 /* ---- ack.c: packet numbers received, ACK frames out and in ---- */
 
@@ -136,6 +154,8 @@ bool number_is_new(const struct flow *flow, uint64_t number);
 void number_record(struct flow *flow, uint64_t number, bool eliciting, uint64_t now);
 void ack_frame(const struct flow *flow, struct wire_frame *frame, uint64_t now);
 void ack_sent(struct flow *flow);
+/* How long an ACK is held back that nothing makes urgent; of the peer's we assume the same. ns */
+uint64_t ack_delay(const struct flow *flow);
 /* Returns false if the peer broke the protocol. */
 bool ack_receive(struct flow *flow, const struct wire_frame *frame, uint64_t now);
 

@@ -78,6 +78,7 @@ static size_t transmit_init(struct flow *flow, uint8_t *buffer, size_t capacity,
         handshake.cookie_length = opening->cookie_length;
         memcpy(handshake.cookie, opening->cookie, opening->cookie_length);
     }
+    opening->sent = now;
     opening->repeat_at = now + opening->pause;
     opening->pause = min_u64(2 * opening->pause, opening->attempts < PATIENT_ATTEMPTS ? PAUSE_MAX : PAUSE_LATER_MAX);
     return wire_handshake_encode(buffer, capacity, &header, &handshake, WIRE_INIT_MIN);
@@ -92,6 +93,8 @@ size_t handshake_transmit(struct flow *flow, uint8_t *buffer, size_t capacity, u
     if (flow->state == FLOW_OPENING) {
         return transmit_init(flow, buffer, capacity, now);
     }
+    flow->tx.backoff++; /* until the flow is open: how many ACCEPTs went out, the last at: */
+    flow->tx.probe_from = now;
     struct wire_handshake handshake;
     struct wire_header header = {
         .version = WIRE_VERSION, .type = WIRE_ACCEPT, .packet_number = flow->init_number, .dcid = flow->remote.cid};
@@ -194,6 +197,9 @@ void handshake_init(struct transport *transport, const struct transport_path *pa
 void handshake_confirmed(struct flow *flow, uint64_t now)
 {
     struct transport *transport = flow->transport;
+    if (flow->tx.backoff == 1) {
+        recovery_first_guess(flow, now - flow->tx.probe_from);
+    }
     flow->state = FLOW_OPEN;
     flow->deadline = NEVER;
     flow->announce_owed = true;
@@ -217,8 +223,8 @@ static bool move_to(struct flow *flow, const struct transport_path *path, uint64
     return peer_join(flow, now);
 }
 
-static void opened(struct flow *flow, const struct transport_path *path, const struct wire_handshake *handshake,
-                   uint64_t now)
+static void opened(struct flow *flow, const struct transport_path *path, uint64_t attempt,
+                   const struct wire_handshake *handshake, uint64_t now)
 {
     if (handshake->version_min > WIRE_VERSION || handshake->version_max < WIRE_VERSION) {
         flow_end(flow, TRANSPORT_VERSION, now);
@@ -229,6 +235,9 @@ static void opened(struct flow *flow, const struct transport_path *path, const s
         return;
     }
     take_limits(flow, handshake);
+    if (attempt == flow->opening->attempts) {
+        recovery_first_guess(flow, now - flow->opening->sent);
+    }
     free(flow->opening);
     flow->opening = NULL;
     flow_quiet(flow);
@@ -265,7 +274,7 @@ void handshake_answer(struct transport *transport, const struct transport_path *
     }
     switch (header->type) {
     case WIRE_ACCEPT:
-        opened(flow, path, handshake, now);
+        opened(flow, path, header->packet_number, handshake, now);
         break;
     case WIRE_REFUSE:
         flow_end(flow, handshake->reason == WIRE_REASON_VERSION ? TRANSPORT_VERSION : TRANSPORT_REFUSED, now);

@@ -63,7 +63,8 @@ static enum placement apply(struct flow *flow, const struct wire_frame *frame, u
         return PLACED;
     case WIRE_FRAME_BLOCKED:
         return apply_blocked(flow, frame, now);
-    case WIRE_FRAME_PING:
+    case WIRE_FRAME_PING: /* the peer waits for an answer */
+        flow->rx.ack_now = true;
         return PLACED;
     default:
         return apply_data(flow, frame, now);

@@ -1,31 +1,39 @@
 /* SPDX-License-Identifier: MIT */
-/* Packets in flight: acknowledged, lost, asked about (RFC 9002 in outline). */
+/* Packets in flight or declared lost, and what they hold. */
 #include "flow/flow.h"
 
-enum { REORDERING_PACKETS = 3, BLACK_HOLE_TIMEOUTS = 3 };
-
-#define PROBE_INITIAL MILLISECONDS(10)
-#define PROBE_EXTRA MILLISECONDS(1) /* the peer may hold its ACK back so long */
-#define PROBE_MAX MILLISECONDS(200)
-
 #define PIECE(deque, n) ((struct piece *)deque_at(deque, n, sizeof(struct piece)))
+
+/* Of the time that a lost packet is remembered, besides four round trips. */
+#define REMEMBER_MIN MILLISECONDS(1)
 
 bool records_reserve(struct flow *flow)
 {
     struct sender *tx = &flow->tx;
-    if (deque_count(&tx->records) >= RECORDS_MAX && !record_lose(flow, tx->records.base)) {
-        return false;
+    if (deque_count(&tx->records) >= RECORDS_MAX) {
+        if (!record_lose(flow, tx->records.base)) {
+            return false;
+        }
+        RECORD(flow, tx->records.base)->flags &= (uint16_t)~RECORD_LOST;
     }
     records_trim(flow);
     return deque_reserve(&tx->records, &flow->transport->pool, 1, sizeof(struct record));
 }
 
+/* A lost packet may turn out to have arrived as long as nothing that was sent much later has been acknowledged. */
+static bool remembered(const struct sender *tx, const struct record *record)
+{
+    const uint64_t until = record->time + 4 * (uint64_t)tx->srtt + REMEMBER_MIN;
+    return (record->flags & RECORD_LOST) && tx->newest_time <= until;
+}
+
 void records_trim(struct flow *flow)
 {
     struct sender *tx = &flow->tx;
+    const bool nothing_out = tx->in_flight == 0 && deque_count(&tx->again) == 0;
     while (tx->records.base < tx->records.end) {
         const struct record *record = RECORD(flow, tx->records.base);
-        if (record->flags & RECORD_LIVE) {
+        if ((record->flags & RECORD_LIVE) || (!nothing_out && remembered(tx, record))) {
             return;
         }
         tx->pieces.base = record->first_piece + record->piece_count;
@@ -53,8 +61,24 @@ static struct outgoing *piece_message(struct flow *flow, const struct piece *pie
     return OUTGOING(flow, number);
 }
 
-static void lose_control(struct flow *flow, uint64_t number, uint16_t flags)
+bool piece_wanted(struct flow *flow, const struct piece *piece)
 {
+    const struct outgoing *message = piece_message(flow, piece);
+    return message && (piece->length > 0 || message->length == 0);
+}
+
+/* Drops what need not be sent again at the front of what waits for it. */
+static void again_trim(struct flow *flow)
+{
+    struct deque *again = &flow->tx.again;
+    while (deque_count(again) > 0 && !piece_wanted(flow, PIECE(again, again->base))) {
+        again->base++;
+    }
+}
+
+void record_control_again(struct flow *flow, uint64_t number)
+{
+    const uint16_t flags = RECORD(flow, number)->flags;
     flow->fin_wanted |= (flags & RECORD_FIN) != 0 && !flow->fin_acknowledged;
     flow->reset_wanted |= (flags & RECORD_RESET) != 0 && !flow->reset_acknowledged;
     flow->credit_wanted |= (flags & RECORD_CREDIT) != 0;
@@ -79,141 +103,104 @@ bool record_lose(struct flow *flow, uint64_t number)
     if (!(record->flags & RECORD_LIVE)) {
         return true;
     }
-    if (!deque_reserve(&tx->again, &flow->transport->pool, record->piece_count, sizeof(struct piece))) {
-        return false;
-    }
-    for (uint32_t i = 0; i < record->piece_count; i++) {
-        const struct piece *piece = PIECE(&tx->pieces, record->first_piece + i);
-        if (piece_message(flow, piece)) {
-            *(struct piece *)deque_push(&tx->again, sizeof *piece) = *piece;
+    if (record->piece_count > 0 && !(record->flags & RECORD_ARRIVED)) {
+        if (!deque_reserve(&tx->again, &flow->transport->pool, record->piece_count, sizeof(struct piece))) {
+            return false;
         }
+        record->link = (uint32_t)tx->again.end;
+        for (uint32_t i = 0; i < record->piece_count; i++) {
+            *(struct piece *)deque_push(&tx->again, sizeof(struct piece)) = *PIECE(&tx->pieces, record->first_piece + i);
+        }
+        again_trim(flow);
     }
-    lose_control(flow, number, record->flags);
-    record->flags &= (uint16_t)~RECORD_LIVE;
+    record_control_again(flow, number);
+    record->flags = (uint16_t)((record->flags & ~RECORD_LIVE) | RECORD_LOST);
     tx->in_flight--;
     flow->packets_lost++;
     flow->transport->counters.packets_lost++;
     return true;
 }
 
-void record_acknowledge(struct flow *flow, uint64_t number)
+static void piece_arrived(struct flow *flow, const struct piece *piece)
 {
-    struct record *record = RECORD(flow, number);
+    struct outgoing *message = piece_message(flow, piece);
+    if (message) {
+        message->acknowledged += piece->length;
+        if (message->acknowledged == message->length) {
+            send_complete(flow, message);
+        }
+    }
+}
+
+/* What waits to be sent again need not be any more; what was, is acknowledged by itself. */
+static void take_back(struct flow *flow, const struct record *record)
+{
+    struct deque *again = &flow->tx.again;
     for (uint32_t i = 0; i < record->piece_count; i++) {
-        const struct piece *piece = PIECE(&flow->tx.pieces, record->first_piece + i);
-        struct outgoing *message = piece_message(flow, piece);
-        if (message) {
-            message->acknowledged += piece->length;
-            if (message->acknowledged == message->length) {
-                send_complete(flow, message);
-            }
+        uint64_t slot = number_from(again->base, record->link + i);
+        if (deque_holds(again, slot)) {
+            piece_arrived(flow, PIECE(again, slot));
+            PIECE(again, slot)->length = 0;
         }
     }
-    flow->fin_acknowledged |= (record->flags & RECORD_FIN) != 0;
-    flow->reset_acknowledged |= (record->flags & RECORD_RESET) != 0;
-    record->flags &= (uint16_t)~RECORD_LIVE;
-    flow->tx.in_flight--;
+    again_trim(flow);
 }
 
-uint64_t probe_timeout(const struct flow *flow)
+/* What the packet held has arrived: in it, or in a copy. */
+static void content_arrived(struct flow *flow, struct record *record)
 {
-    const struct sender *tx = &flow->tx;
-    return tx->srtt == 0 ? PROBE_INITIAL : tx->srtt + 4 * tx->rttvar + PROBE_EXTRA;
-}
-
-uint64_t probe_at(const struct flow *flow)
-{
-    const struct sender *tx = &flow->tx;
-    if (tx->in_flight == 0) {
-        return NEVER;
-    }
-    uint64_t once = probe_timeout(flow);
-    uint64_t pause = tx->backoff < 16 ? once << tx->backoff : PROBE_MAX;
-    return tx->probe_from + min_u64(pause, max_u64(PROBE_MAX, once));
-}
-
-/* A packet is lost when one sent three later, or one sent long enough after it, has been acknowledged. */
-void loss_detect(struct flow *flow, uint64_t now)
-{
-    struct sender *tx = &flow->tx;
-    uint64_t patience = max_u64(tx->srtt, tx->latest_rtt);
-    patience += patience / 8;
-    tx->loss_at = NEVER;
-    for (uint64_t n = tx->records.base; n + 1 < tx->largest_acknowledged && n < tx->records.end; n++) {
-        const struct record *record = RECORD(flow, n);
-        if (!(record->flags & RECORD_LIVE)) {
-            continue;
-        }
-        if (n + REORDERING_PACKETS < tx->largest_acknowledged || record->time + patience <= now) {
-            if (!record_lose(flow, n)) {
-                break;
-            }
-            congestion_lost(&tx->congestion, n, tx->records.end, now);
-            flow_activate(flow);
-        } else {
-            tx->loss_at = record->time + patience;
-            break;
-        }
-    }
-    records_trim(flow);
-}
-
-/* After three timeouts without a sign of life, big packets may be what does not get through. */
-static void suspect_black_hole(struct flow *flow, uint64_t now)
-{
-    struct sender *tx = &flow->tx;
-    if (tx->silent++ == 0) {
-        tx->silent_from = now;
-    }
-    if (tx->silent >= BLACK_HOLE_TIMEOUTS) {
-        tx->max_payload = WIRE_PAYLOAD_MIN_MTU;
-    }
-}
-
-/* The peer's engine may live, but nothing of this flow gets through. */
-static bool given_up(const struct flow *flow, uint64_t now)
-{
-    const struct sender *tx = &flow->tx;
-    return tx->silent > BLACK_HOLE_TIMEOUTS && now - tx->silent_from >= flow->transport->config.dead_peer_ns;
-}
-
-/* An acknowledgement that comes after all will say that the timeout was too short: without that, it would stay so. */
-static void doubt(struct sender *tx, uint64_t number, const struct record *record)
-{
-    if (tx->doubted_time == 0) {
-        tx->doubted = number;
-        tx->doubted_time = record->time;
-    }
-}
-
-static void probe_now(struct flow *flow, uint64_t now)
-{
-    struct sender *tx = &flow->tx;
-    tx->backoff++;
-    tx->probe_from = now;
-    tx->probe = true;
-    flow->transport->counters.probe_timeouts++;
-    suspect_black_hole(flow, now);
-    if (tx->silent == 2) {
-        congestion_timed_out(&tx->congestion, now);
-    }
-    records_trim(flow);
-    doubt(tx, tx->records.base, RECORD(flow, tx->records.base));
-    record_lose(flow, tx->records.base); /* without memory the probe is a PING */
-    flow_activate(flow);
-}
-
-void loss_timeout(struct flow *flow, uint64_t now)
-{
-    if (flow->tx.loss_at <= now) {
-        loss_detect(flow, now);
-    }
-    if (probe_at(flow) > now) {
+    if (record->flags & RECORD_ARRIVED) {
         return;
     }
-    probe_now(flow, now);
-    if (given_up(flow, now)) {
-        flow_end(flow, TRANSPORT_PEER_DEAD, now);
-        flow_forget(flow);
+    record->flags |= RECORD_ARRIVED;
+    if (record->flags & RECORD_LOST) {
+        take_back(flow, record);
+        return;
     }
+    for (uint32_t i = 0; i < record->piece_count; i++) {
+        piece_arrived(flow, PIECE(&flow->tx.pieces, record->first_piece + i));
+    }
+}
+
+static void original_arrived(struct flow *flow, uint64_t number, const struct record *copy)
+{
+    uint64_t original = number - (uint32_t)((uint32_t)number - copy->link);
+    if (deque_holds(&flow->tx.records, original) && (RECORD(flow, original)->flags & (RECORD_LIVE | RECORD_LOST))) {
+        content_arrived(flow, RECORD(flow, original));
+    }
+}
+
+bool record_acknowledge(struct flow *flow, uint64_t number)
+{
+    struct record *record = RECORD(flow, number);
+    const uint16_t flags = record->flags;
+    if (!(flags & (RECORD_LIVE | RECORD_LOST))) {
+        return false;
+    }
+    content_arrived(flow, record);
+    if (flags & RECORD_COPY) {
+        original_arrived(flow, number, record);
+    }
+    flow->fin_acknowledged |= (flags & RECORD_FIN) != 0;
+    flow->fin_wanted &= !flow->fin_acknowledged;
+    flow->reset_acknowledged |= (flags & RECORD_RESET) != 0;
+    flow->reset_wanted &= !flow->reset_acknowledged;
+    record->flags &= (uint16_t)~(RECORD_LIVE | RECORD_LOST);
+    flow->tx.in_flight -= (flags & RECORD_LIVE) != 0;
+    recovery_acknowledged(flow, number, (flags & RECORD_LOST) != 0);
+    return true;
+}
+
+bool record_last(const struct flow *flow, uint64_t *number)
+{
+    const struct sender *tx = &flow->tx;
+    uint64_t n = tx->records.end;
+    while (n > max_u64(tx->records.base, tx->live_from)) {
+        const uint16_t flags = RECORD(flow, --n)->flags;
+        if ((flags & RECORD_LIVE) && !(flags & (RECORD_COPY | RECORD_ARRIVED))) {
+            *number = n;
+            return true;
+        }
+    }
+    return false;
 }

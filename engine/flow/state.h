@@ -75,6 +75,9 @@ enum record_flag {
     RECORD_GRANT = 8,
     RECORD_RESET = 16,
     RECORD_BLOCKED = 32,
+    RECORD_LOST = 64,     /* declared lost: its content was queued again. It may yet be acknowledged */
+    RECORD_COPY = 128,    /* holds what an older packet holds, and has no pieces of its own */
+    RECORD_ARRIVED = 256, /* its pieces have arrived, in it or in a copy */
 };
 
 /* A sent packet, found by its number. */
@@ -83,6 +86,13 @@ struct record {
     uint64_t first_piece;
     uint16_t piece_count;
     uint16_t flags; /* enum record_flag */
+    uint32_t link;  /* low 32 bits: of a LOST one, where its pieces begin in `again`; of a COPY, the number of the older packet */
+};
+
+/* The smallest of what was measured lately: of the present window of time, and of the one before. 0: nothing. */
+struct windowed_min {
+    uint64_t since;
+    uint32_t now, before; /* ns */
 };
 
 /* A message being assembled. */
@@ -121,16 +131,29 @@ struct sender {
     uint64_t blocked_told;                      /* the credit that the last BLOCKED asked for */
     uint32_t held_first, held_last, held_count; /* large messages begun and not wholly sent, in order */
     uint32_t in_flight;                         /* live records */
+    uint64_t live_from;                         /* no packet below it is in flight */
     uint64_t largest_acknowledged;              /* + 1; 0: none */
+    uint64_t newest_time;                       /* when that one was sent: RACK.xmit_ts */
     uint64_t probe_from;                        /* the probe timeout runs from here */
     uint64_t loss_at;                           /* a packet in flight is then lost; NEVER */
-    uint64_t srtt, rttvar, latest_rtt;
-    uint64_t doubted, doubted_time; /* the first packet that was given up at a probe timeout and may yet be acknowledged; time 0: none */
+    uint64_t episode_end;                       /* losses below this number belong to a recovery that was counted */
+    uint64_t widened_end;                       /* losses below this number have widened the reordering window */
+    struct windowed_min min_rtt;
+    uint32_t newest_rtt;       /* from sending the largest acknowledged to its ACK, holding time and all; ns: RACK.rtt */
+    uint32_t srtt, rttvar;     /* ns; 0: not known */
+    uint8_t reordering;        /* the reordering window, in quarters of the least round trip */
+    uint8_t reordering_kept;   /* recoveries until it falls back to one quarter */
+    uint8_t mistrusted;        /* samples in a row that were not taken: our loop was late */
+    bool reordered;            /* packets have overtaken one another on this path */
+    bool measured;             /* srtt is from acknowledgements; otherwise at best from the handshake */
+    bool tail_probed;          /* the tail-loss probe has been sent since the last progress */
+    bool excused;              /* a timeout was put off because our loop was late */
+    bool copy;                 /* what the last packet held goes out once more */
     uint64_t queued_bytes;
     uint32_t max_payload; /* UDP payload of our packets */
     uint32_t max_message; /* bytes of the longest message that the peer takes */
-    uint32_t backoff;     /* probe timeouts since the last progress or sign of life */
-    uint32_t silent;      /* probe timeouts since the last sign of life */
+    uint32_t backoff;     /* retransmission timeouts since the last progress or sign of life */
+    uint32_t silent;      /* retransmission timeouts since the last sign of life */
     uint64_t silent_from; /* the first of them */
     bool probe;           /* one packet may go beyond the window, and must elicit an ACK */
     struct congestion congestion;
@@ -209,7 +232,7 @@ struct flow {
 
 /* A client's open in progress. */
 struct opening {
-    uint64_t repeat_at, pause;
+    uint64_t sent, repeat_at, pause; /* when the last INIT went out */
     uint32_t attempts, retries;
     uint16_t cookie_length;
     uint8_t cookie[WIRE_COOKIE_MAX];

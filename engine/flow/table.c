@@ -251,7 +251,7 @@ static void flow_timeout(struct flow *flow, uint64_t now)
             flow->rx.ack_at = NEVER;
             flow_activate(flow);
         }
-        loss_timeout(flow, now);
+        recovery_timeout(flow, now);
         if (flow_on_network(flow)) {
             close_timeout(flow, now);
             grant_stalled(flow, now);

@@ -200,7 +200,7 @@ uint32_t transport_flows(const struct transport *transport, uint32_t max,
     X(bytes_sent)                                                                                                  \
     X(bytes_received)                                                                                              \
     X(messages_sent)                                                                                               \
-    X(messages_received) X(packets_lost) X(packets_retransmitted) X(probe_timeouts) X(duplicate_packets)           \
+    X(messages_received) X(packets_lost) X(packets_retransmitted) X(tail_probes) X(probe_timeouts) X(spurious_losses) X(duplicate_packets)           \
         X(no_memory_drops) X(bad_checksum) X(bad_version) X(malformed) X(unknown_flow) X(resets_sent)              \
             X(resets_ignored) X(handshakes) X(handshake_refused) X(retries_sent) X(flows_opened) X(flows_accepted) \
                 X(flows_ended) X(peers_dead) X(peers_restarted)

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Round trips measured, losses detected, the silent peer asked: RACK-TLP (RFC 8985), with a retransmission timeout after RFC 6298.
+ * Every transmission has a number of its own, so that the order of numbers is the order in time.
+ *
+ *   a packet in flight is lost   when one sent three later has arrived, as long as packets have not been seen to overtake one another;
+ *                                at any rate at time + newest_rtt + reordering window, if a later one has arrived
+ *   reordering window            quarters of the least round trip: one more for each round trip with a loss that was none, up to
+ *                                srtt; one again after 16 recoveries without
+ *   tail-loss probe              two smoothed round trips after the last packet or progress: a copy of the last packet in flight
+ *   retransmission timeout       after that: srtt + 4 rttvar, and what the peer may hold its ACK back; doubling
+ */
+#include "flow/flow.h"
+
+enum {
+    THRESHOLD_PACKETS = 3,
+    REORDERING_KEPT = 16, /* recoveries */
+    MISTRUSTED_MAX = 4,   /* after so many samples not taken in a row our loop is not late but slow */
+    BLACK_HOLE_TIMEOUTS = 3,
+};
+
+#define RTO_INITIAL MILLISECONDS(10)
+#define RTO_MIN MICROSECONDS(200)
+#define RTO_MAX MILLISECONDS(200)
+#define TAIL_MIN MICROSECONDS(100) /* a peer that shares its processor is silent for so long again and again */
+#define BLACK_HOLE_NS MILLISECONDS(10)
+#define MIN_RTT_WINDOW MILLISECONDS(5000)
+
+/* By so much a timer of ours can be late that our own loop must have stood still. */
+#define LATE_SAMPLE MICROSECONDS(100)
+#define LATE_TIMEOUT MILLISECONDS(1)
+
+/* ---- Round trips ---- */
+
+/* What our loop does late it measures wrong. */
+static bool loop_is_late(const struct transport *transport, uint64_t now)
+{
+    const struct heap_timer *first = heap_first(&transport->heap);
+    return first && first->at < now && now - first->at > LATE_SAMPLE;
+}
+
+static void smooth(struct sender *tx, uint32_t rtt)
+{
+    if (!tx->measured) {
+        tx->measured = true;
+        tx->srtt = rtt;
+        tx->rttvar = rtt / 2;
+        return;
+    }
+    uint32_t deviation = rtt > tx->srtt ? rtt - tx->srtt : tx->srtt - rtt;
+    tx->rttvar = (uint32_t)((3 * (uint64_t)tx->rttvar + deviation) / 4);
+    tx->srtt = (uint32_t)((7 * (uint64_t)tx->srtt + rtt) / 8);
+}
+
+static void windowed_min_add(struct windowed_min *min, uint32_t rtt, uint64_t now)
+{
+    if (min->now == 0 || now - min->since >= 2 * MIN_RTT_WINDOW) {
+        *min = (struct windowed_min){.since = now, .now = rtt};
+    } else if (now - min->since >= MIN_RTT_WINDOW) {
+        *min = (struct windowed_min){.since = now, .now = rtt, .before = min->now};
+    } else if (rtt < min->now) {
+        min->now = rtt;
+    }
+}
+
+uint64_t recovery_min_rtt(const struct flow *flow)
+{
+    const struct windowed_min *min = &flow->tx.min_rtt;
+    return min->before != 0 && min->before < min->now ? min->before : min->now;
+}
+
+static uint32_t at_most_32(uint64_t ns)
+{
+    return ns < UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
+}
+
+uint64_t recovery_measure(struct flow *flow, uint64_t largest, uint32_t holding_ns, uint64_t now)
+{
+    struct sender *tx = &flow->tx;
+    if (largest < tx->largest_acknowledged || !deque_holds(&tx->records, largest) ||
+        !(RECORD(flow, largest)->flags & (RECORD_LIVE | RECORD_LOST))) {
+        return 0;
+    }
+    tx->newest_time = RECORD(flow, largest)->time;
+    uint64_t rtt = now - tx->newest_time;
+    tx->newest_rtt = at_most_32(rtt);
+    if (loop_is_late(flow->transport, now) && tx->mistrusted < MISTRUSTED_MAX) {
+        tx->mistrusted++;
+        return 0;
+    }
+    tx->mistrusted = 0;
+    const bool known = holding_ns != WIRE_HOLDING_UNKNOWN && holding_ns < rtt;
+    rtt = max_u64(rtt - (known ? holding_ns : 0), 1);
+    smooth(tx, at_most_32(rtt));
+    if (!known) {
+        return 0;
+    }
+    windowed_min_add(&tx->min_rtt, at_most_32(rtt), now);
+    return rtt;
+}
+
+void recovery_first_guess(struct flow *flow, uint64_t rtt)
+{
+    flow->tx.srtt = at_most_32(max_u64(rtt, 1));
+    flow->tx.rttvar = flow->tx.srtt / 2;
+}
+
+/* ---- Losses ---- */
+
+static uint64_t reordering_window(const struct flow *flow)
+{
+    const struct sender *tx = &flow->tx;
+    uint64_t rtt = recovery_min_rtt(flow);
+    if (rtt == 0) {
+        rtt = tx->newest_rtt;
+    }
+    uint64_t window = rtt / 4 * max_u64(tx->reordering, 1);
+    return tx->srtt != 0 ? min_u64(window, max_u64(tx->srtt, rtt / 4)) : window;
+}
+
+static void widen(struct flow *flow, uint64_t number)
+{
+    struct sender *tx = &flow->tx;
+    tx->reordering_kept = REORDERING_KEPT;
+    if (number >= tx->widened_end) {
+        tx->widened_end = tx->records.end;
+        if (tx->reordering == 0) {
+            tx->reordering = 1;
+        }
+        if (reordering_window(flow) < tx->srtt && tx->reordering < UINT8_MAX) {
+            tx->reordering++;
+        }
+    }
+}
+
+void recovery_acknowledged(struct flow *flow, uint64_t number, bool lost)
+{
+    struct sender *tx = &flow->tx;
+    const bool overtaken = number + 1 < tx->largest_acknowledged;
+    tx->reordered |= overtaken;
+    if (lost) {
+        flow->transport->counters.spurious_losses++;
+        congestion_spurious(&tx->congestion, number);
+        if (overtaken) {
+            widen(flow, number);
+        }
+    }
+}
+
+/* A recovery begins: sixteen of them without a spurious loss narrow the window again. */
+static void count_recovery(struct sender *tx)
+{
+    tx->episode_end = tx->records.end;
+    if (tx->reordering_kept > 0 && --tx->reordering_kept == 0) {
+        tx->reordering = 1;
+    }
+}
+
+static void loss_detect(struct flow *flow, uint64_t now)
+{
+    struct sender *tx = &flow->tx;
+    const uint64_t patience = tx->newest_rtt + reordering_window(flow);
+    uint64_t n = max_u64(tx->live_from, tx->records.base);
+    tx->loss_at = NEVER;
+    for (; n < tx->records.end && n + 1 < tx->largest_acknowledged; n++) {
+        const struct record *record = RECORD(flow, n);
+        if (!(record->flags & RECORD_LIVE)) {
+            continue;
+        }
+        const bool overtaken = !tx->reordered && n + THRESHOLD_PACKETS < tx->largest_acknowledged;
+        if (!overtaken && record->time + patience > now) {
+            tx->loss_at = record->time + patience;
+            break;
+        }
+        if (n >= tx->episode_end) {
+            count_recovery(tx);
+        }
+        if (!record_lose(flow, n)) {
+            break; /* without memory, later */
+        }
+        congestion_lost(&tx->congestion, n, tx->records.end, now);
+        flow_activate(flow);
+    }
+    tx->live_from = n;
+    records_trim(flow);
+}
+
+void recovery_progress(struct flow *flow, uint64_t now)
+{
+    struct sender *tx = &flow->tx;
+    tx->probe_from = now;
+    tx->backoff = 0;
+    tx->tail_probed = false;
+    tx->excused = false;
+    loss_detect(flow, now);
+}
+
+/* ---- Timeouts ---- */
+
+uint64_t retransmission_timeout(const struct flow *flow)
+{
+    const struct sender *tx = &flow->tx;
+    if (tx->srtt == 0) {
+        return RTO_INITIAL;
+    }
+    return max_u64(tx->srtt + 4 * (uint64_t)tx->rttvar + ack_delay(flow), RTO_MIN);
+}
+
+/* The peer acknowledges every eighth packet at once, and holds the ACKs of fewer. */
+static uint64_t tail_timeout(const struct flow *flow)
+{
+    const struct sender *tx = &flow->tx;
+    const uint64_t held = tx->in_flight < ACK_EVERY ? ack_delay(flow) : 0;
+    return max_u64(2 * (uint64_t)tx->srtt + held, TAIL_MIN);
+}
+
+static bool tail_probe_is_next(const struct sender *tx)
+{
+    return tx->srtt != 0 && !tx->tail_probed && tx->backoff == 0;
+}
+
+uint64_t probe_at(const struct flow *flow)
+{
+    const struct sender *tx = &flow->tx;
+    if (tx->in_flight == 0) {
+        return NEVER;
+    }
+    const uint64_t once = retransmission_timeout(flow);
+    if (tail_probe_is_next(tx)) {
+        return tx->probe_from + min_u64(tail_timeout(flow), once);
+    }
+    const uint64_t pause = tx->backoff < 16 ? once << tx->backoff : RTO_MAX;
+    return tx->probe_from + min_u64(pause, max_u64(RTO_MAX, once));
+}
+
+/* After three timeouts without a sign of life, big packets may be what does not get through. */
+static void suspect_black_hole(struct flow *flow, uint64_t now)
+{
+    struct sender *tx = &flow->tx;
+    if (tx->silent++ == 0) {
+        tx->silent_from = now;
+    }
+    if (tx->silent >= BLACK_HOLE_TIMEOUTS && now - tx->silent_from >= BLACK_HOLE_NS) {
+        tx->max_payload = WIRE_PAYLOAD_MIN_MTU;
+    }
+}
+
+/* The peer's engine may live, but nothing of this flow gets through. */
+static bool given_up(const struct flow *flow, uint64_t now)
+{
+    const struct sender *tx = &flow->tx;
+    return tx->silent > BLACK_HOLE_TIMEOUTS && now - tx->silent_from >= flow->transport->config.dead_peer_ns;
+}
+
+/* The oldest packet in flight with something in it counts as lost; without memory the probe is a PING. */
+static void lose_oldest(struct flow *flow)
+{
+    struct sender *tx = &flow->tx;
+    uint64_t n = max_u64(tx->live_from, tx->records.base);
+    bool again = false;
+    for (; n < tx->records.end && !again; n++) {
+        const uint16_t flags = RECORD(flow, n)->flags;
+        if (flags & RECORD_LIVE) {
+            again = !(flags & (RECORD_COPY | RECORD_ARRIVED));
+            if (!record_lose(flow, n)) {
+                return;
+            }
+        }
+    }
+}
+
+/* One packet may go beyond the window, and asks for an answer. */
+static void ask(struct flow *flow, uint64_t now)
+{
+    flow->tx.probe_from = now;
+    flow->tx.probe = true;
+    flow_activate(flow);
+}
+
+static void probe_tail(struct flow *flow, uint64_t now)
+{
+    uint64_t last;
+    flow->tx.tail_probed = true;
+    flow->transport->counters.tail_probes++;
+    if (record_last(flow, &last)) {
+        record_control_again(flow, last);
+    }
+    ask(flow, now);
+}
+
+static void time_out(struct flow *flow, uint64_t now)
+{
+    struct sender *tx = &flow->tx;
+    tx->backoff++;
+    flow->transport->counters.probe_timeouts++;
+    suspect_black_hole(flow, now);
+    if (tx->silent == 2) {
+        congestion_timed_out(&tx->congestion, now);
+    }
+    lose_oldest(flow);
+    records_trim(flow);
+    ask(flow, now);
+    if (given_up(flow, now)) {
+        flow_end(flow, TRANSPORT_PEER_DEAD, now);
+        flow_forget(flow);
+    }
+}
+
+void recovery_timeout(struct flow *flow, uint64_t now)
+{
+    struct sender *tx = &flow->tx;
+    if (tx->loss_at <= now) {
+        loss_detect(flow, now);
+    }
+    const uint64_t at = probe_at(flow);
+    if (at > now) {
+        return;
+    }
+    if (now - at > LATE_TIMEOUT && !tx->excused) {
+        /* It was us who did not listen: the answer may be in the queue of the NIC. */
+        tx->excused = true;
+        tx->probe_from = now;
+        return;
+    }
+    tx->excused = false;
+    if (tail_probe_is_next(tx)) {
+        probe_tail(flow, now);
+    } else {
+        time_out(flow, now);
+    }
+}
