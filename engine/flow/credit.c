@@ -97,7 +97,7 @@ void credit_reader_gone(struct flow *flow)
 void credit_blocked(struct flow *flow, uint64_t bytes, uint64_t message, uint64_t now)
 {
     if (bytes < flow->rx.blocked_bytes) {
-        return; /* overtaken by a later one, which must not be forgotten for it */
+        return; /* older than one that has come, and which it must not undo */
     }
     flow->rx.blocked = true;
     flow->rx.blocked_bytes = bytes;

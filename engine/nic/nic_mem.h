@@ -26,14 +26,29 @@ struct nic_mem_impairments {
     uint32_t reorder_ppm; /* packets that are late and that others may overtake ... */
     uint64_t reorder_ns;  /* ... by up to this much */
     uint32_t loss_ppm;
+    uint32_t burst_ppm;     /* packets with which a burst begins of ... */
+    uint32_t burst_packets; /* ... 1 to so many lost packets */
+    uint32_t tail_ppm;      /* flushes that lose their last 1 to 4 packets */
     uint32_t repeat_ppm;  /* packets that arrive twice, each copy with its own delay and corruption */
     uint32_t corrupt_ppm; /* packets with 1 to 8 bits flipped */
     bool partitioned;     /* nothing gets through */
     uint32_t max_payload; /* longer packets are dropped and the sender gets NIC_TOO_LONG; 0: no limit */
+    uint32_t black_hole_payload; /* longer packets vanish, and nobody is told; 0: no limit */
+    uint64_t police_bits_per_second; /* of each UDP tuple, in frames on the wire; what is more is dropped at once. 0: no limit */
+    uint32_t police_burst_bytes;     /* above that rate */
+};
+
+enum { NIC_MEM_FRAME_BYTES = 66 }; /* UDP, IPv4, Ethernet, its checksum, preamble and gap: what a packet takes of the wire besides */
+
+/* A port of a switch, through which all packets to one address go, whoever sends them: first in, first out, before the link's delay. */
+struct nic_mem_port {
+    uint64_t bits_per_second;
+    uint32_t queue_packets; /* with that on the wire; what finds the queue full is dropped */
 };
 
 #define NIC_MEM_COUNTERS(X)                                                                        \
-    X(sent) X(arrived) X(lost) X(repeated) X(reordered) X(corrupted) X(too_long) X(unaddressed) X(overflowed)
+    X(sent) X(arrived) X(lost) X(repeated) X(reordered) X(corrupted) X(too_long) X(unaddressed) X(overflowed)    \
+    X(policed) X(queue_full) X(vanished)
 struct nic_mem_counters {
 #define X(name) uint64_t name;
     NIC_MEM_COUNTERS(X)
@@ -58,6 +73,10 @@ bool nic_mem_impair(struct nic_mem_network *network, const struct endpoint *from
 void nic_mem_impair_all(struct nic_mem_network *network,
                         const struct nic_mem_impairments *impairments);
 
+/* Packets to `to` go through a port from now on; infinitely fast before. Once for each address. Returns false if there are too many, or
+ * memory is short. */
+bool nic_mem_set_port(struct nic_mem_network *network, const struct endpoint *to, const struct nic_mem_port *port);
+
 /* An opaque hash: from now on packets for a nic go into the queue that a hash of both their endpoints with `key` says, whatever worker they
  * are for, as in a NIC whose hash nobody may program. 0: by their port, as in the beginning. */
 void nic_mem_set_hash(struct nic_mem_network *network, uint64_t key);
@@ -75,6 +94,13 @@ void nic_mem_inject(struct nic_mem_network *network, const struct endpoint *from
  * change or keep it. NULL: none. */
 typedef void nic_mem_tap(void *arg, uint64_t now_ns, const struct nic_packet *packet);
 void nic_mem_set_tap(struct nic_mem_network *network, nic_mem_tap *tap, void *arg);
+
+/* `tap` sees every packet that comes to a port, and how long it waits there before its own turn; UINT64_MAX: the queue is full. NULL: none. */
+typedef void nic_mem_queue_tap(void *arg, uint64_t now_ns, const struct nic_packet *packet, uint64_t waited_ns);
+void nic_mem_set_queue_tap(struct nic_mem_network *network, nic_mem_queue_tap *tap, void *arg);
+
+/* Whether packets wait to be received. */
+bool nic_mem_arrived(const struct nic_queue *queue);
 
 const struct nic_mem_counters *nic_mem_counters(const struct nic_mem_network *network);
 

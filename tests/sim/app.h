@@ -29,23 +29,27 @@ struct app {
     struct transport_owner owner;
     struct memory memory;
     bool alive;
-    uint16_t port;         /* of its listener */
-    uint64_t listener;     /* 0: does not listen */
+    const struct load *load; /* NULL: acts at random; not owned */
+    bool server;             /* of the load: on node 0 */
+    uint32_t client;         /* of the load: its index among all clients */
+    uint64_t asked_ns;       /* of the load: when the question was sent that is not answered yet; 0: none */
+    uint64_t ask_at_ns;      /* of the load: when the next one is to be sent */
+    uint16_t port;           /* of its listener */
+    uint64_t listener;       /* 0: does not listen */
     uint64_t next_act_ns, paused_until_ns;
-    bool ring_refused;     /* transport_owner_resume is owed */
-    struct end **ends;     /* whose flow we have not given up */
+    bool ring_refused; /* transport_owner_resume is owed */
+    struct end **ends; /* whose flow we have not given up */
     uint32_t end_count, end_capacity;
     uint64_t unsettled_bytes;
     struct delivery *inbox; /* delivered, not read; FIFO in a ring of inbox_max */
     uint32_t inbox_head, inbox_count;
-    struct delivery *held;  /* read, not given back */
+    struct delivery *held; /* read, not given back */
     uint32_t held_count, held_capacity;
 };
 
 extern const struct transport_ops app_ops;
 
-void app_init(struct app *app, struct world *world, struct node *node, uint32_t index,
-              uint64_t seed);
+void app_init(struct app *app, struct world *world, struct node *node, uint32_t index, uint64_t seed);
 /* Joins its node's engine: new owner, listens. */
 void app_start(struct app *app);
 /* Does what is due now and chooses when to act next (UINT64_MAX: it died and stays so). */

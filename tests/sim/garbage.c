@@ -44,8 +44,8 @@ static uint32_t forge(struct prng *prng, uint8_t *packet, uint32_t length)
     uint32_t end = length - WIRE_TRAILER_BYTES;
     flip_bits(prng, packet, WIRE_HEADER_BYTES, end);
     if (prng_chance(prng, 500000)) {
-        packet[0] = (uint8_t)(prng_chance(prng, 900000) ? WIRE_VERSION << 4 | prng_below(prng, 16)
-                                                       : prng_below(prng, 256));
+        packet[0] =
+            (uint8_t)(prng_chance(prng, 900000) ? WIRE_VERSION << 4 | prng_below(prng, 16) : prng_below(prng, 256));
     }
     if ((packet[0] & 15) != WIRE_INIT) {
         prng_fill(prng, packet + 8, 8);
@@ -68,15 +68,13 @@ static uint32_t mutate(struct prng *prng, uint8_t *packet, uint32_t length)
 }
 
 /* A RESET for a flow that exists, but without the proof: the number of a packet in flight. Returns its length, 0 if none is known. */
-static uint32_t blind_reset(struct garbage *garbage, uint8_t *packet, struct endpoint *from,
-                            struct endpoint *to)
+static uint32_t blind_reset(struct garbage *garbage, uint8_t *packet, struct endpoint *from, struct endpoint *to)
 {
     uint64_t slot = prng_below(&garbage->prng, GARBAGE_SEEN);
     struct wire_header header;
     size_t body_length;
     if (slot >= garbage->seen_count ||
-        wire_packet_decode(garbage->seen[slot].data, garbage->seen[slot].length, &header,
-                           &body_length) != WIRE_OK ||
+        wire_packet_decode(garbage->seen[slot].data, garbage->seen[slot].length, &header, &body_length) != WIRE_OK ||
         header.type != WIRE_FLOW) {
         return 0;
     }

@@ -8,12 +8,10 @@
 
 static void end_fail(struct ledger *ledger, const struct end *end, const char *what)
 {
-    verdict_fail(ledger->verdict,
-                 "side %u (%s, peer %u): %s [sent %u, settled %u, delivered %u, read %u%s%s%s%s%s%s]",
-                 end->id, end->opener ? "opened" : "accepted", end->peer ? end->peer->id : 0, what,
-                 end->sent, end->settled, end->delivered, end->read,
-                 end->established ? ", established" : "", end->closed ? ", closed" : "",
-                 end->aborted ? ", aborted" : "", end->dead ? ", dead" : "",
+    verdict_fail(ledger->verdict, "side %u (%s, peer %u): %s [sent %u, settled %u, delivered %u, read %u%s%s%s%s%s%s]",
+                 end->id, end->opener ? "opened" : "accepted", end->peer ? end->peer->id : 0, what, end->sent,
+                 end->settled, end->delivered, end->read, end->established ? ", established" : "",
+                 end->closed ? ", closed" : "", end->aborted ? ", aborted" : "", end->dead ? ", dead" : "",
                  end->ended ? ", ended " : "", end->ended ? ledger_status_name(end->status) : "");
 }
 
@@ -52,8 +50,8 @@ static struct end *find_opener(const struct ledger *ledger, const struct end *ac
     return NULL;
 }
 
-struct end *ledger_open(struct ledger *ledger, struct app *app, bool opener,
-                        const struct endpoint *local, const struct endpoint *remote)
+struct end *ledger_open(struct ledger *ledger, struct app *app, bool opener, const struct endpoint *local,
+                        const struct endpoint *remote)
 {
     if (ledger->count == ledger->capacity) {
         ledger->capacity = ledger->capacity ? 2 * ledger->capacity : 64;
@@ -79,8 +77,7 @@ struct end *ledger_open(struct ledger *ledger, struct app *app, bool opener,
     return end;
 }
 
-static void content_init(const struct ledger *ledger, const struct end *end, uint32_t number,
-                         struct prng *prng)
+static void content_init(const struct ledger *ledger, const struct end *end, uint32_t number, struct prng *prng)
 {
     prng_init(prng, ledger->seed ^ ((uint64_t)end->id << 32 | number));
 }
@@ -126,8 +123,7 @@ static bool may_speak(struct ledger *ledger, const struct end *end, const char *
 {
     char text[128];
     if (end->dead || end->ended) {
-        snprintf(text, sizeof text, "%s after %s", what,
-                 end->dead ? "its owner was closed" : "it had ended");
+        snprintf(text, sizeof text, "%s after %s", what, end->dead ? "its owner was closed" : "it had ended");
         end_fail(ledger, end, text);
         return false;
     }
@@ -195,8 +191,7 @@ void ledger_delivered(struct ledger *ledger, struct end *end)
 }
 
 /* Which message of the sender has exactly these contents? For the sentence only. */
-static int64_t recognise(const struct ledger *ledger, const struct end *sender,
-                         const struct transport_extent *extent)
+static int64_t recognise(const struct ledger *ledger, const struct end *sender, const struct transport_extent *extent)
 {
     for (uint32_t i = 0; i < sender->sent; i++) {
         uint8_t start[32];
@@ -204,16 +199,15 @@ static int64_t recognise(const struct ledger *ledger, const struct end *sender,
         uint32_t length = extent->length < sizeof start ? extent->length : (uint32_t)sizeof start;
         content_init(ledger, sender, i, &prng);
         prng_fill(&prng, start, length);
-        if (sender->messages[i].length == extent->length &&
-            memcmp(start, extent->data, length) == 0) {
+        if (sender->messages[i].length == extent->length && memcmp(start, extent->data, length) == 0) {
             return i;
         }
     }
     return -1;
 }
 
-static uint32_t first_difference(const struct ledger *ledger, const struct end *sender,
-                                 uint32_t number, const struct transport_extent *extent)
+static uint32_t first_difference(const struct ledger *ledger, const struct end *sender, uint32_t number,
+                                 const struct transport_extent *extent)
 {
     struct prng prng;
     uint8_t expected[512];
@@ -232,8 +226,7 @@ static uint32_t first_difference(const struct ledger *ledger, const struct end *
     return UINT32_MAX;
 }
 
-void ledger_read(struct ledger *ledger, struct end *end, const struct transport_extent *extent,
-                 uint64_t tag)
+void ledger_read(struct ledger *ledger, struct end *end, const struct transport_extent *extent, uint64_t tag)
 {
     char text[256];
     uint32_t number = end->read++;
@@ -246,18 +239,16 @@ void ledger_read(struct ledger *ledger, struct end *end, const struct transport_
         difference = first_difference(ledger, end->peer, number, extent);
     }
     if (message->length != extent->length) {
-        snprintf(text, sizeof text, "message %u has %u bytes instead of %u, those of message %lld",
-                 number, extent->length, message->length,
-                 (long long)recognise(ledger, end->peer, extent));
+        snprintf(text, sizeof text, "message %u has %u bytes instead of %u, those of message %lld", number,
+                 extent->length, message->length, (long long)recognise(ledger, end->peer, extent));
         end_fail(ledger, end, text);
     } else if (difference != UINT32_MAX) {
-        snprintf(text, sizeof text, "message %u of %u bytes differs from byte %u on", number,
-                 message->length, difference);
+        snprintf(text, sizeof text, "message %u of %u bytes differs from byte %u on", number, message->length,
+                 difference);
         end_fail(ledger, end, text);
     } else if (message->tag != tag) {
-        snprintf(text, sizeof text, "message %u of %u bytes has the tag %llx instead of %llx",
-                 number, message->length, (unsigned long long)tag,
-                 (unsigned long long)message->tag);
+        snprintf(text, sizeof text, "message %u of %u bytes has the tag %llx instead of %llx", number, message->length,
+                 (unsigned long long)tag, (unsigned long long)message->tag);
         end_fail(ledger, end, text);
     }
     ledger->messages++;
@@ -284,8 +275,8 @@ static bool peer_gave_up(const struct ledger *ledger, const struct end *peer)
     if (!peer) {
         return may_be_unaccepted(ledger);
     }
-    bool told_by_us = peer->status == TRANSPORT_RESET || peer->status == TRANSPORT_CLOSED ||
-                      peer->status == TRANSPORT_OK;
+    bool told_by_us =
+        peer->status == TRANSPORT_RESET || peer->status == TRANSPORT_CLOSED || peer->status == TRANSPORT_OK;
     return peer->aborted || peer->dead || (peer->ended && !told_by_us) ||
            (graceful(peer) && ledger->links_fail); /* its FIN never came */
 }
@@ -324,8 +315,7 @@ static bool has_cause(const struct ledger *ledger, const struct end *end)
 static uint32_t acknowledged(const struct end *end)
 {
     uint32_t count = end->sent;
-    while (count > 0 && !(end->messages[count - 1].settled &&
-                          end->messages[count - 1].status == TRANSPORT_OK)) {
+    while (count > 0 && !(end->messages[count - 1].settled && end->messages[count - 1].status == TRANSPORT_OK)) {
         count--;
     }
     return count;
@@ -340,8 +330,7 @@ static void finish_end(struct ledger *ledger, const struct end *end)
         end_fail(ledger, end, "ended without a cause");
     }
     bool peer_reads_on =
-        peer ? !peer->dead && !peer->closed && peer->status == TRANSPORT_CLOSED
-             : !may_be_unaccepted(ledger);
+        peer ? !peer->dead && !peer->closed && peer->status == TRANSPORT_CLOSED : !may_be_unaccepted(ledger);
     if (peer_reads_on && acknowledged(end) > (peer ? peer->delivered : 0)) {
         end_fail(ledger, end, "acknowledged messages never reached the peer's application");
     }
@@ -360,8 +349,8 @@ void ledger_finish(struct ledger *ledger)
 const char *ledger_status_name(enum transport_status status)
 {
     static const char *const names[] = {
-        "OK",         "CLOSED",         "RESET",    "REFUSED", "UNREACHABLE", "PEER_DEAD",
-        "PEER_RESTARTED", "PROTOCOL", "VERSION", "ABORTED", "NO_MEMORY", "TOO_LONG",
+        "OK",       "CLOSED",  "RESET",   "REFUSED",   "UNREACHABLE", "PEER_DEAD", "PEER_RESTARTED",
+        "PROTOCOL", "VERSION", "ABORTED", "NO_MEMORY", "TOO_LONG",
     };
     return (unsigned)status < sizeof names / sizeof *names ? names[status] : "?";
 }

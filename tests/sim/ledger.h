@@ -28,9 +28,9 @@ struct message {
 /* One side of a flow, as its application sees it. It stays until the ledger is freed, so that late callbacks are recognised. */
 struct end {
     uint32_t id;
-    struct app *app;              /* not owned */
-    struct flow *flow;            /* NULL once given up */
-    struct end *peer;             /* NULL until accepted */
+    struct app *app;               /* not owned */
+    struct flow *flow;             /* NULL once given up */
+    struct end *peer;              /* NULL until accepted */
     struct endpoint local, remote; /* flow addresses */
     bool opener;
     bool established, ended;      /* what the transport said */
@@ -38,7 +38,7 @@ struct end {
     enum transport_status status; /* of `ended` */
     struct message *messages;     /* sent by this side */
     uint32_t sent, capacity, settled;
-    uint32_t delivered, read;     /* messages of the peer: delivered to the application's ring, read from it */
+    uint32_t delivered, read; /* messages of the peer: delivered to the application's ring, read from it */
 };
 
 struct ledger {
@@ -58,8 +58,8 @@ void ledger_fini(struct ledger *ledger);
 void ledger_note(struct ledger *ledger, uint64_t value);
 
 /* Books a new side; an accepted one finds its opener by the addresses. Not owned by the caller. */
-struct end *ledger_open(struct ledger *ledger, struct app *app, bool opener,
-                        const struct endpoint *local, const struct endpoint *remote);
+struct end *ledger_open(struct ledger *ledger, struct app *app, bool opener, const struct endpoint *local,
+                        const struct endpoint *remote);
 /* Books a message; its contents follow from seed, side and number. ledger_unsend: the transport did not accept the last one. */
 struct message *ledger_send(struct ledger *ledger, struct end *end, uint32_t length, uint64_t tag);
 void ledger_unsend(struct end *end);
@@ -72,8 +72,7 @@ void ledger_settled(struct ledger *ledger, struct app *app, struct end *end, uin
                     enum transport_status status);
 void ledger_delivered(struct ledger *ledger, struct end *end);
 /* The application has read the next message of `end`. */
-void ledger_read(struct ledger *ledger, struct end *end, const struct transport_extent *extent,
-                 uint64_t tag);
+void ledger_read(struct ledger *ledger, struct end *end, const struct transport_extent *extent, uint64_t tag);
 /* The owner of this side was closed, or its engine is gone: no callback may follow, spans are free. */
 void ledger_died(struct end *end);
 

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "algorithm.h"
 #include "world.h"
 
 enum { TWICE_EVERY = 25, FAILURES_MAX = 20, SEED_SECONDS_MAX = 120 };
@@ -14,7 +15,8 @@ enum { TWICE_EVERY = 25, FAILURES_MAX = 20, SEED_SECONDS_MAX = 120 };
 struct arguments {
     const struct scenario *scenario; /* NULL: by seed */
     uint64_t first, last;
-    bool verbose, trace;
+    bool verbose;
+    struct options options;
 };
 
 /* For the line that a crash leaves behind. */
@@ -26,18 +28,17 @@ static struct {
 
 static int replay_command(char *text, size_t capacity)
 {
-    return snprintf(text, capacity, "replay: %s --scenario %s --seeds %llu..%llu --verbose\n",
-                    current.program, current.scenario, (unsigned long long)current.seed,
-                    (unsigned long long)current.seed);
+    return snprintf(text, capacity, "replay: %s --scenario %s --seeds %llu..%llu --verbose\n", current.program,
+                    current.scenario, (unsigned long long)current.seed, (unsigned long long)current.seed);
 }
 
 /* snprintf is not async-signal-safe by the book, but all is lost anyway, and the seed is worth it. */
 static void on_crash(int signal_number)
 {
     char text[512];
-    int length = snprintf(text, sizeof text, "\nFAILED: %s\n",
-                          signal_number == SIGALRM ? "a run takes too long (an endless loop?)"
-                                                   : strsignal(signal_number));
+    int length =
+        snprintf(text, sizeof text, "\nFAILED: %s\n",
+                 signal_number == SIGALRM ? "a run takes too long (an endless loop?)" : strsignal(signal_number));
     length += replay_command(text + length, sizeof text - (size_t)length);
     ssize_t written = write(STDERR_FILENO, text, (size_t)length);
     (void)written;
@@ -58,13 +59,13 @@ static void catch_crashes(void)
     }
 }
 
-static void run_quietly(const struct scenario *scenario, uint64_t seed, bool trace,
+static void run_quietly(const struct scenario *scenario, uint64_t seed, const struct options *options,
                         struct outcome *outcome)
 {
     current.scenario = scenario->name;
     current.seed = seed;
     alarm(SEED_SECONDS_MAX);
-    world_run(scenario, seed, trace, outcome);
+    world_run(scenario, seed, options, outcome);
     alarm(0);
 }
 
@@ -72,38 +73,40 @@ static void print_outcome(const struct outcome *outcome)
 {
     printf("%s seed %llu: digest %016llx, %u engines, %u sides, %llu messages, %llu bytes, "
            "%llu packets (lost %llu, repeated %llu, reordered %llu, corrupted %llu), %.3f s\n",
-           current.scenario, (unsigned long long)current.seed, (unsigned long long)outcome->digest,
-           outcome->nodes, outcome->flows, (unsigned long long)outcome->messages,
-           (unsigned long long)outcome->bytes, (unsigned long long)outcome->packets,
-           (unsigned long long)outcome->network.lost, (unsigned long long)outcome->network.repeated,
-           (unsigned long long)outcome->network.reordered,
+           current.scenario, (unsigned long long)current.seed, (unsigned long long)outcome->digest, outcome->nodes,
+           outcome->flows, (unsigned long long)outcome->messages, (unsigned long long)outcome->bytes,
+           (unsigned long long)outcome->packets, (unsigned long long)outcome->network.lost,
+           (unsigned long long)outcome->network.repeated, (unsigned long long)outcome->network.reordered,
            (unsigned long long)outcome->network.corrupted, (double)outcome->virtual_ns / 1e9);
 }
 
 /* Returns true if the run was in order. */
 static bool run_seed(const struct arguments *arguments, uint64_t seed, struct outcome *outcome)
 {
-    const struct scenario *scenario =
-        arguments->scenario ? arguments->scenario : scenario_of_seed(seed);
-    run_quietly(scenario, seed, arguments->trace, outcome);
+    const struct scenario *scenario = arguments->scenario ? arguments->scenario : scenario_of_seed(seed);
+    run_quietly(scenario, seed, &arguments->options, outcome);
     if (arguments->verbose) {
         print_outcome(outcome);
     }
+    if (outcome->measured.valid) {
+        printf("%s seed %llu:\n", scenario->name, (unsigned long long)seed);
+        measured_print(&outcome->measured);
+    }
     if (!outcome->failed && seed % TWICE_EVERY == 0) {
+        struct options quiet = arguments->options;
         uint64_t digest = outcome->digest;
-        run_quietly(scenario, seed, false, outcome);
+        quiet.trace = false;
+        run_quietly(scenario, seed, &quiet, outcome);
         if (outcome->digest != digest) {
             outcome->failed = true;
-            snprintf(outcome->text, sizeof outcome->text,
-                     "the same seed gave two digests: %016llx and %016llx",
+            snprintf(outcome->text, sizeof outcome->text, "the same seed gave two digests: %016llx and %016llx",
                      (unsigned long long)digest, (unsigned long long)outcome->digest);
         }
     }
     if (outcome->failed) {
         char command[256];
         replay_command(command, sizeof command);
-        printf("FAILED: %s, seed %llu: %s\n%s", scenario->name, (unsigned long long)seed,
-               outcome->text, command);
+        printf("FAILED: %s, seed %llu: %s\n%s", scenario->name, (unsigned long long)seed, outcome->text, command);
     }
     fflush(stdout);
     return !outcome->failed;
@@ -111,8 +114,12 @@ static bool run_seed(const struct arguments *arguments, uint64_t seed, struct ou
 
 static void list_scenarios(void)
 {
-    for (uint32_t i = 0; i < scenario_count; i++) {
-        printf("%-14s %s\n", scenarios[i].name, scenarios[i].text);
+    for (uint32_t i = 0; i < random_scenario_count; i++) {
+        printf("%-16s %s\n", random_scenarios[i].name, random_scenarios[i].text);
+    }
+    printf("\nMeasured:\n");
+    for (uint32_t i = 0; i < measured_scenario_count; i++) {
+        printf("%-16s %s\n", measured_scenarios[i].name, measured_scenarios[i].text);
     }
 }
 
@@ -148,7 +155,13 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         arguments->verbose = true;
         return 0;
     case 't':
-        arguments->trace = arguments->verbose = true;
+        arguments->options.trace = arguments->verbose = true;
+        return 0;
+    case 'a':
+        arguments->options.algorithm = value;
+        if (!algorithm_set(&(struct transport_config){0}, value)) {
+            argp_error(state, "no algorithm '%s'", value);
+        }
         return 0;
     case 'l':
         list_scenarios();
@@ -163,6 +176,7 @@ static const struct argp_option options[] = {
     {"seeds", 'n', "A..B", 0, "the seeds to run; default 1..100", 0},
     {"verbose", 'v', NULL, 0, "print a line with the digest of all packets for each run", 0},
     {"trace", 't', NULL, 0, "print every packet and event, too", 0},
+    {"algorithm", 'a', "NAME", 0, "of congestion control: swift or aimd; default: the transport's own", 0},
     {"list", 'l', NULL, 0, "list the scenarios", 0},
     {0},
 };
@@ -192,8 +206,7 @@ int main(int argc, char **argv)
     }
     clock_gettime(CLOCK_MONOTONIC, &end);
     double seconds = (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
-    printf("%llu runs, %llu failed; %llu packets, %llu messages in %.1f s\n",
-           (unsigned long long)runs, (unsigned long long)failures, (unsigned long long)packets,
-           (unsigned long long)messages, seconds);
+    printf("%llu runs, %llu failed; %llu packets, %llu messages in %.1f s\n", (unsigned long long)runs,
+           (unsigned long long)failures, (unsigned long long)packets, (unsigned long long)messages, seconds);
     return failures > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

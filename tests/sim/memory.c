@@ -14,11 +14,10 @@ struct memory_block {
     uint8_t data[]; /* `length` bytes, then the canary */
 };
 
-void memory_init(struct memory *memory, struct verdict *verdict, const char *name, uint64_t seed,
-                 uint64_t budget, uint64_t reserve)
+void memory_init(struct memory *memory, struct verdict *verdict, const char *name, uint64_t seed, uint64_t budget,
+                 uint64_t reserve)
 {
-    *memory = (struct memory){
-        .verdict = verdict, .name = name, .budget = budget, .reserve = reserve};
+    *memory = (struct memory){.verdict = verdict, .name = name, .budget = budget, .reserve = reserve};
     prng_init(&memory->prng, seed);
 }
 
@@ -51,14 +50,12 @@ static uint64_t handle_new(struct memory *memory)
     }
     uint32_t count = memory->block_count ? 2 * memory->block_count : 64;
     memory->blocks = realloc(memory->blocks, count * sizeof(struct memory_block *));
-    memset(memory->blocks + memory->block_count, 0,
-           (count - memory->block_count) * sizeof(struct memory_block *));
+    memset(memory->blocks + memory->block_count, 0, (count - memory->block_count) * sizeof(struct memory_block *));
     memory->block_count = count;
     return handle_new(memory);
 }
 
-bool memory_reserve(struct memory *memory, uint32_t length, bool last_reserve,
-                    struct transport_extent *extent)
+bool memory_reserve(struct memory *memory, uint32_t length, bool last_reserve, struct transport_extent *extent)
 {
     uint32_t charge = charge_of(length);
     uint64_t room = memory->budget + (last_reserve ? memory->reserve : 0);
@@ -82,22 +79,21 @@ bool memory_reserve(struct memory *memory, uint32_t length, bool last_reserve,
     return true;
 }
 
-static struct memory_block *block_of(struct memory *memory, const struct transport_extent *extent,
-                                     bool lent, const char *what)
+static struct memory_block *block_of(struct memory *memory, const struct transport_extent *extent, bool lent,
+                                     const char *what)
 {
     struct memory_block *block = NULL;
     if (extent->handle - 1 < memory->block_count) {
         block = memory->blocks[extent->handle - 1];
     }
-    if (!block || block->data != extent->data || block->length != extent->length ||
-        block->lent != lent) {
-        verdict_fail(memory->verdict, "%s: %s of an extent that is not there (%u bytes, handle %llu)",
-                     memory->name, what, extent->length, (unsigned long long)extent->handle);
+    if (!block || block->data != extent->data || block->length != extent->length || block->lent != lent) {
+        verdict_fail(memory->verdict, "%s: %s of an extent that is not there (%u bytes, handle %llu)", memory->name,
+                     what, extent->length, (unsigned long long)extent->handle);
         return NULL;
     }
     if (memcmp(block->data + block->length, &canary, sizeof canary) != 0) {
-        verdict_fail(memory->verdict, "%s: the transport wrote behind an extent of %u bytes",
-                     memory->name, extent->length);
+        verdict_fail(memory->verdict, "%s: the transport wrote behind an extent of %u bytes", memory->name,
+                     extent->length);
     }
     return block;
 }

@@ -28,13 +28,12 @@ struct memory {
     uint32_t block_count;
 };
 
-void memory_init(struct memory *memory, struct verdict *verdict, const char *name, uint64_t seed,
-                 uint64_t budget, uint64_t reserve);
+void memory_init(struct memory *memory, struct verdict *verdict, const char *name, uint64_t seed, uint64_t budget,
+                 uint64_t reserve);
 /* Frees all extents, whoever has them. */
 void memory_fini(struct memory *memory);
 
-bool memory_reserve(struct memory *memory, uint32_t length, bool last_reserve,
-                    struct transport_extent *extent);
+bool memory_reserve(struct memory *memory, uint32_t length, bool last_reserve, struct transport_extent *extent);
 void memory_abandon(struct memory *memory, const struct transport_extent *extent);
 /* Returns false (and judges) if the extent is not the transport's. */
 bool memory_deliver(struct memory *memory, const struct transport_extent *extent);

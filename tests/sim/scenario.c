@@ -3,213 +3,9 @@
 
 #include <string.h>
 
-#define US UINT64_C(1000)
-#define MS UINT64_C(1000000)
-#define S UINT64_C(1000000000)
-enum { PERCENT = 10000, KIB = 1024, MIB = 1024 * 1024, ACTS_MAX = 4000 /* of one application, about */ };
-
-/* What a scenario does not change. */
-static void ordinary(struct plan *plan, struct prng *prng)
+static const struct scenario *find_among(const struct scenario *scenarios, uint32_t count, const char *name)
 {
-    uint32_t low = (uint32_t)prng_between(prng, 1232, 8972);
-    *plan = (struct plan){
-        .nodes = (uint32_t)prng_between(prng, 2, 4),
-        .apps_per_node = (uint32_t)prng_between(prng, 1, 3),
-        .active_ns = prng_between(prng, 50 * MS, 400 * MS),
-        .bytes = 2 * MIB,
-        .max_flows = 4096,
-        .max_half_open = 64,
-        .max_payload_low = low,
-        .max_payload_high = (uint32_t)prng_between(prng, low, 8972),
-        .dead_peer_ns = 10 * S,
-        .probe_ns = 2500 * MS,
-        .behaviour = {
-            .interval_ns = prng_between(prng, 50 * US, 2 * MS),
-            .flows_max = 8,
-            .open_ppm = 5 * PERCENT,
-            .send_ppm = 30 * PERCENT,
-            .burst_max = (uint32_t)prng_between(prng, 1, 24),
-            .message_max = MIB,
-            .big_ppm = PERCENT / 2,
-            .small_ppm = 60 * PERCENT,
-            .close_ppm = 2 * PERCENT,
-            .abort_ppm = 20 * PERCENT,
-            .inbox_max = (uint32_t)prng_between(prng, 8, 256),
-            .inbox_share = (uint32_t)prng_between(prng, 1, 256),
-            .ring_full_ppm = 5 * PERCENT,
-            .memory_refuse_ppm = 1 * PERCENT,
-            .pause_ppm = PERCENT / 5,
-            .pause_ns = 20 * MS,
-            .hold_ppm = 10 * PERCENT,
-            .hold_ns = 5 * MS,
-            .budget = 2 * MIB,
-            .reserve = MIB,
-        },
-        .impairments = {
-            .delay_ns = prng_between(prng, 2 * US, 300 * US),
-            .jitter_ns = prng_between(prng, 0, 20 * US),
-        },
-    };
-}
-
-static void clean(struct plan *plan, struct prng *prng)
-{
-    (void)plan;
-    (void)prng;
-}
-
-static void loss(struct plan *plan, struct prng *prng)
-{
-    /* From 0.1 to 30 %, each order of magnitude as likely as the others. */
-    uint64_t most = 1000;
-    for (uint64_t n = prng_below(prng, 4); n > 0; n--) {
-        most *= 7;
-    }
-    plan->impairments.loss_ppm = (uint32_t)prng_between(prng, 1000, most < 300000 ? most : 300000);
-    plan->active_ns *= 2;
-}
-
-static void reorder(struct plan *plan, struct prng *prng)
-{
-    plan->impairments.reorder_ppm = (uint32_t)prng_between(prng, 1, 50 * PERCENT);
-    plan->impairments.reorder_ns = prng_between(prng, 10 * US, 5 * MS);
-}
-
-static void repeat(struct plan *plan, struct prng *prng)
-{
-    plan->impairments.repeat_ppm = (uint32_t)prng_between(prng, 1, 50 * PERCENT);
-    plan->impairments.reorder_ppm = (uint32_t)prng_between(prng, 0, 5 * PERCENT);
-    plan->impairments.reorder_ns = prng_between(prng, 1, 20 * MS);
-}
-
-static void corrupt(struct plan *plan, struct prng *prng)
-{
-    plan->impairments.corrupt_ppm = (uint32_t)prng_between(prng, 1000, 20 * PERCENT);
-}
-
-static void jitter(struct plan *plan, struct prng *prng)
-{
-    plan->impairments.delay_ns = prng_between(prng, 0, 2 * MS);
-    plan->impairments.jitter_ns = prng_between(prng, 1 * MS, 50 * MS);
-    plan->active_ns = S;
-}
-
-static void partition(struct plan *plan, struct prng *prng)
-{
-    plan->active_ns = prng_between(prng, 200 * MS, 600 * MS);
-    plan->partition_at_ns = prng_between(prng, 1 * MS, plan->active_ns);
-    plan->partition_ns = prng_chance(prng, 500000) ? prng_between(prng, 1 * MS, 8 * S)
-                                                   : prng_between(prng, 10 * S, 16 * S);
-    plan->active_ns += plan->partition_ns;
-    plan->behaviour.interval_ns = prng_between(prng, 2 * MS, 10 * MS);
-}
-
-static void everything(struct plan *plan, struct prng *prng)
-{
-    plan->impairments.loss_ppm = (uint32_t)prng_between(prng, 0, 5 * PERCENT);
-    plan->impairments.reorder_ppm = (uint32_t)prng_between(prng, 0, 10 * PERCENT);
-    plan->impairments.reorder_ns = prng_between(prng, 10 * US, 10 * MS);
-    plan->impairments.repeat_ppm = (uint32_t)prng_between(prng, 0, 10 * PERCENT);
-    plan->impairments.corrupt_ppm = (uint32_t)prng_between(prng, 0, 5 * PERCENT);
-    plan->impairments.jitter_ns = prng_between(prng, 0, 1 * MS);
-    plan->behaviour.die_ppm = PERCENT / 10;
-    plan->behaviour.unlisten_ppm = PERCENT / 10;
-    plan->behaviour.nobody_ppm = 5 * PERCENT;
-    plan->garbage_interval_ns = 2 * MS;
-}
-
-static void slow_reader(struct plan *plan, struct prng *prng)
-{
-    plan->behaviour.pause_ppm = 20 * PERCENT;
-    plan->behaviour.pause_ns = prng_between(prng, 10 * MS, 500 * MS);
-    plan->behaviour.hold_ppm = 50 * PERCENT;
-    plan->behaviour.hold_ns = prng_between(prng, 10 * MS, 200 * MS);
-    plan->behaviour.inbox_max = (uint32_t)prng_between(prng, 1, 32);
-    plan->behaviour.ring_full_ppm = 20 * PERCENT;
-    plan->active_ns = S;
-}
-
-static void tiny_memory(struct plan *plan, struct prng *prng)
-{
-    plan->behaviour.budget = prng_between(prng, 128 * KIB, 256 * KIB);
-    plan->behaviour.message_max = (uint32_t)prng_between(prng, 1, 512 * KIB);
-    plan->behaviour.reserve = 512 * KIB;
-    plan->behaviour.memory_refuse_ppm = 10 * PERCENT;
-    plan->behaviour.big_ppm = 5 * PERCENT;
-    plan->behaviour.flows_max = 4;
-}
-
-static void big_messages(struct plan *plan, struct prng *prng)
-{
-    plan->nodes = 2;
-    plan->bytes = 28 * MIB;
-    plan->max_payload_low = (uint32_t)prng_between(prng, 2000, 8972);
-    plan->max_payload_high = 8972;
-    plan->behaviour.message_max = 8 * MIB;
-    plan->behaviour.big_ppm = 30 * PERCENT;
-    plan->behaviour.burst_max = 4;
-    plan->behaviour.budget = 4 * MIB;
-    plan->behaviour.reserve = 8 * MIB;
-    plan->behaviour.hold_ppm = 30 * PERCENT;
-    plan->impairments.loss_ppm = (uint32_t)prng_between(prng, 0, 1 * PERCENT);
-}
-
-static void restart(struct plan *plan, struct prng *prng)
-{
-    plan->active_ns = prng_between(prng, 200 * MS, 3 * S);
-    plan->restart_at_ns = prng_between(prng, 1 * MS, plan->active_ns);
-    plan->impairments.loss_ppm = (uint32_t)prng_between(prng, 0, 2 * PERCENT);
-    plan->behaviour.interval_ns = prng_between(prng, 1 * MS, 5 * MS);
-}
-
-static void garbage(struct plan *plan, struct prng *prng)
-{
-    plan->garbage_interval_ns = prng_between(prng, 50 * US, 1 * MS);
-}
-
-static void refuse(struct plan *plan, struct prng *prng)
-{
-    plan->behaviour.nobody_ppm = 30 * PERCENT;
-    plan->behaviour.unlisten_ppm = 3 * PERCENT;
-    plan->behaviour.die_ppm = 1 * PERCENT;
-    plan->behaviour.open_ppm = 30 * PERCENT;
-    plan->max_flows = (uint32_t)prng_between(prng, 4, 64);
-    plan->max_half_open = (uint32_t)prng_between(prng, 1, 8);
-    plan->impairments.loss_ppm = prng_chance(prng, 500000) ? 0 : 5 * PERCENT;
-}
-
-static void many_flows(struct plan *plan, struct prng *prng)
-{
-    plan->behaviour.flows_max = 150;
-    plan->behaviour.open_ppm = 90 * PERCENT;
-    plan->behaviour.send_ppm = 60 * PERCENT;
-    plan->behaviour.interval_ns = prng_between(prng, 50 * US, 500 * US);
-    plan->max_half_open = (uint32_t)prng_between(prng, 1, 64);
-    plan->bytes = MIB;
-}
-
-const struct scenario scenarios[] = {
-    {"clean", "links without faults", clean},
-    {"loss", "0.1 to 30 % of the packets are lost", loss},
-    {"reorder", "packets are late by up to 5 ms", reorder},
-    {"repeat", "packets arrive twice, the second up to 20 ms later", repeat},
-    {"corrupt", "bits are flipped", corrupt},
-    {"jitter", "delays of up to 50 ms that keep the order", jitter},
-    {"partition", "links fail and heal, before or after peers are declared dead", partition},
-    {"everything", "some of each, applications that die, garbage", everything},
-    {"slow-reader", "readers pause, borrow for long, have small rings", slow_reader},
-    {"tiny-memory", "little receive memory, reservations refused", tiny_memory},
-    {"big-messages", "up to 8 MiB", big_messages},
-    {"restart", "an engine boots anew, its flows die", restart},
-    {"garbage", "an attacker off the path sends random and mutated packets", garbage},
-    {"refuse", "nobody listens, flows run out, applications die", refuse},
-    {"many-flows", "hundreds of flows, opened in bursts", many_flows},
-};
-const uint32_t scenario_count = sizeof scenarios / sizeof *scenarios;
-
-const struct scenario *scenario_find(const char *name)
-{
-    for (uint32_t i = 0; i < scenario_count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         if (strcmp(scenarios[i].name, name) == 0) {
             return &scenarios[i];
         }
@@ -217,17 +13,25 @@ const struct scenario *scenario_find(const char *name)
     return NULL;
 }
 
+const struct scenario *scenario_find(const char *name)
+{
+    const struct scenario *found = find_among(random_scenarios, random_scenario_count, name);
+    return found ? found : find_among(measured_scenarios, measured_scenario_count, name);
+}
+
 const struct scenario *scenario_of_seed(uint64_t seed)
 {
-    return &scenarios[seed % scenario_count];
+    return &random_scenarios[seed % random_scenario_count];
 }
 
 void scenario_plan(const struct scenario *scenario, struct prng *prng, struct plan *plan)
 {
-    ordinary(plan, prng);
-    scenario->draw(plan, prng);
-    uint64_t shortest = plan->active_ns / ACTS_MAX;
-    if (plan->behaviour.interval_ns < shortest) {
-        plan->behaviour.interval_ns = shortest;
+    if (scenario->measured) {
+        scenario_ordinary_measured(plan);
+        scenario->draw(plan, prng);
+    } else {
+        scenario_ordinary_random(plan, prng);
+        scenario->draw(plan, prng);
+        scenario_bound_acts(plan);
     }
 }

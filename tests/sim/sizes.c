@@ -34,10 +34,18 @@ uint32_t sizes_draw(struct prng *prng, const struct plan *plan)
         }
     } else {
         switch (prng_below(prng, 4)) {
-        case 0: length = around_fragments(prng, plan); break;
-        case 1: length = around_power_of_two(prng); break;
-        case 2: length = LARGE + prng_between(prng, 0, 2) - 1; break;
-        default: length = prng_below(prng, 20000); break;
+        case 0:
+            length = around_fragments(prng, plan);
+            break;
+        case 1:
+            length = around_power_of_two(prng);
+            break;
+        case 2:
+            length = LARGE + prng_between(prng, 0, 2) - 1;
+            break;
+        default:
+            length = prng_below(prng, 20000);
+            break;
         }
     }
     return (uint32_t)(length < behaviour->message_max ? length : behaviour->message_max);

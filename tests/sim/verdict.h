@@ -15,15 +15,13 @@ struct verdict {
 };
 
 /* Keeps the sentence unless there is one already. */
-__attribute__((format(printf, 2, 3))) static inline void verdict_fail(struct verdict *verdict,
-                                                                      const char *format, ...)
+__attribute__((format(printf, 2, 3))) static inline void verdict_fail(struct verdict *verdict, const char *format, ...)
 {
     if (verdict->failed) {
         return;
     }
     verdict->failed = true;
-    int used = snprintf(verdict->text, sizeof verdict->text, "at %.6f s: ",
-                        (double)*verdict->now_ns / 1e9);
+    int used = snprintf(verdict->text, sizeof verdict->text, "at %.6f s: ", (double)*verdict->now_ns / 1e9);
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(verdict->text + used, sizeof verdict->text - (size_t)used, format, arguments);

@@ -5,16 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "load.h"
 #include "trace.h"
 
 #define NEVER UINT64_MAX
 #define DRAIN_MAX_NS UINT64_C(60000000000)
 #define PARTITION_SURVIVED_NS UINT64_C(5000000000) /* half of the time after which a peer is dead */
-enum { PACKETS_MAX = 200000, IN_FLIGHT_MAX = 65536, ROUNDS_MAX = 20000 };
+enum { IN_FLIGHT_MAX = 65536, ROUNDS_MAX = 20000 };
 
 void world_trace(const struct world *world, const char *format, ...)
 {
-    if (!world->trace) {
+    if (!world->options->trace) {
         return;
     }
     va_list arguments;
@@ -45,7 +46,7 @@ static void on_packet(void *arg, uint64_t now_ns, const struct nic_packet *packe
     if (world->plan.garbage_interval_ns > 0) {
         garbage_observe(&world->garbage, packet);
     }
-    if (world->trace) {
+    if (world->options->trace) {
         trace_packet(world, packet);
     }
 }
@@ -55,19 +56,46 @@ static void on_packet(void *arg, uint64_t now_ns, const struct nic_packet *packe
 static void note_causes(struct world *world)
 {
     const struct plan *plan = &world->plan;
-    world->ledger.links_fail = plan->impairments.loss_ppm > 0 || plan->impairments.corrupt_ppm > 0 ||
-                               plan->partition_ns > 0;
+    world->ledger.links_fail =
+        plan->impairments.loss_ppm > 0 || plan->impairments.corrupt_ppm > 0 || plan->partition_ns > 0;
     world->ledger.peers_may_die = plan->partition_ns > PARTITION_SURVIVED_NS;
-    world->ledger.nobody_listens =
-        plan->max_flows < 4096; /* a flow may be refused for their number, too */
+    world->ledger.nobody_listens = plan->max_flows < 4096; /* a flow may be refused for their number, too */
 }
 
-static struct world *world_new(const struct scenario *scenario, uint64_t seed, bool trace)
+static void populate(struct world *world)
+{
+    const struct plan *plan = &world->plan;
+    const bool loads = plan->load_count > 0;
+    const uint32_t nodes = loads ? load_nodes(plan) : plan->nodes;
+    const uint32_t apps = loads ? load_apps(plan) : plan->nodes * plan->apps_per_node;
+    world->nodes = calloc(nodes, sizeof *world->nodes);
+    world->apps = calloc(apps, sizeof *world->apps);
+    for (; world->node_count < nodes; world->node_count++) {
+        node_start(&world->nodes[world->node_count], world, world->node_count, prng_next(&world->prng));
+    }
+    for (; world->app_count < apps; world->app_count++) {
+        const uint32_t i = world->app_count;
+        struct app *app = &world->apps[i];
+        struct node *node = &world->nodes[loads ? load_node_of(plan, i) : i / plan->apps_per_node];
+        app_init(app, world, node, i, prng_next(&world->prng));
+        app->memory.refuse_ppm = plan->behaviour.memory_refuse_ppm;
+        app_start(app);
+        if (loads) {
+            load_assign(app, plan, i);
+        }
+    }
+    if (loads) {
+        measure_init(&world->measure, world);
+        nic_mem_set_queue_tap(world->network, measure_queue, &world->measure);
+    }
+}
+
+static struct world *world_new(const struct scenario *scenario, uint64_t seed, const struct options *options)
 {
     struct world *world = calloc(1, sizeof *world);
     world->scenario = scenario;
     world->seed = seed;
-    world->trace = trace;
+    world->options = options;
     world->verdict.now_ns = &world->now_ns;
     world->next_port = 10000;
     prng_init(&world->prng, seed);
@@ -83,17 +111,7 @@ static struct world *world_new(const struct scenario *scenario, uint64_t seed, b
     world->partition_at_ns = plan->partition_ns ? plan->partition_at_ns : NEVER;
     world->heal_at_ns = NEVER;
     world->restart_at_ns = plan->restart_at_ns ? plan->restart_at_ns : NEVER;
-    for (uint32_t i = 0; i < plan->nodes; i++) {
-        node_start(&world->nodes[i], world, i, prng_next(&world->prng));
-        for (uint32_t j = 0; j < plan->apps_per_node; j++) {
-            struct app *app = &world->apps[world->app_count];
-            app_init(app, world, &world->nodes[i], world->app_count, prng_next(&world->prng));
-            app->memory.refuse_ppm = plan->behaviour.memory_refuse_ppm;
-            app_start(app);
-            world->app_count++;
-        }
-        world->node_count++;
-    }
+    populate(world);
     return world;
 }
 
@@ -110,6 +128,9 @@ static void world_free(struct world *world)
     }
     nic_mem_network_free(world->network);
     ledger_fini(&world->ledger);
+    measure_fini(&world->measure);
+    free(world->nodes);
+    free(world->apps);
     free(world);
 }
 
@@ -126,8 +147,7 @@ static void begin_partition(struct world *world)
             if (j == 0 && i == 1 ? true : prng_chance(&world->prng, 500000)) {
                 nic_mem_impair(world->network, &world->nodes[i].udp, &world->nodes[j].udp, &failed);
                 if (both) {
-                    nic_mem_impair(world->network, &world->nodes[j].udp, &world->nodes[i].udp,
-                                   &failed);
+                    nic_mem_impair(world->network, &world->nodes[j].udp, &world->nodes[i].udp, &failed);
                 }
             }
         }
@@ -148,8 +168,7 @@ static void restart_one(struct world *world)
 {
     node_restart(&world->nodes[prng_below(&world->prng, world->node_count)]);
     uint64_t again = world->now_ns + prng_between(&world->prng, 1, 500000000);
-    world->restart_at_ns =
-        again < world->plan.active_ns && prng_chance(&world->prng, 500000) ? again : NEVER;
+    world->restart_at_ns = again < world->plan.active_ns && prng_chance(&world->prng, 500000) ? again : NEVER;
 }
 
 static uint64_t next_disaster(const struct world *world)
@@ -186,6 +205,9 @@ static void begin_draining(struct world *world)
     nic_mem_impair_all(world->network, &none);
     for (uint32_t i = 0; i < world->app_count; i++) {
         world->apps[i].memory.refuse_ppm = 0;
+        if (world->apps[i].load) {
+            world->apps[i].next_act_ns = world->now_ns;
+        }
     }
 }
 
@@ -198,8 +220,8 @@ static uint64_t next_event_of_engines(const struct world *world)
     uint64_t disaster = next_disaster(world);
     next = disaster < next ? disaster : next;
     for (uint32_t i = 0; i < world->node_count; i++) {
-        uint64_t timeout = node_next_timeout(&world->nodes[i]);
-        next = timeout < next ? timeout : next;
+        uint64_t poll = node_next_poll(&world->nodes[i]);
+        next = poll < next ? poll : next;
     }
     return next;
 }
@@ -213,26 +235,42 @@ static uint64_t next_event_of_apps(const struct world *world)
     return !world->draining && next > world->plan.active_ns ? world->plan.active_ns : next;
 }
 
+static void poll_nodes(struct world *world)
+{
+    for (uint32_t i = 0; i < world->node_count; i++) {
+        if (node_next_poll(&world->nodes[i]) <= world->now_ns) {
+            node_poll(&world->nodes[i]);
+        }
+    }
+}
+
+static void act(struct app *app)
+{
+    if (app->node->stalled_until_ns > app->world->now_ns) {
+        app->next_act_ns = app->node->stalled_until_ns;
+    } else {
+        app_act(app);
+    }
+}
+
 static void step(struct world *world)
 {
     nic_mem_advance(world->network, world->now_ns);
-    for (uint32_t i = 0; i < world->node_count; i++) {
-        node_poll(&world->nodes[i]);
-    }
+    measure_tick(&world->measure);
+    poll_nodes(world);
     disasters(world);
     for (uint32_t i = 0; i < world->app_count; i++) {
         if (world->apps[i].next_act_ns <= world->now_ns) {
-            app_act(&world->apps[i]);
+            act(&world->apps[i]);
         }
     }
-    for (uint32_t i = 0; i < world->node_count; i++) {
-        node_poll(&world->nodes[i]);
-    }
+    poll_nodes(world);
     if (!world->draining && world->now_ns >= world->plan.active_ns) {
         begin_draining(world);
     }
-    if (nic_mem_counters(world->network)->sent > PACKETS_MAX) {
-        verdict_fail(&world->verdict, "a storm: more than %d packets were sent", PACKETS_MAX);
+    if (nic_mem_counters(world->network)->sent > world->plan.packets_max) {
+        verdict_fail(&world->verdict, "a storm: more than %llu packets were sent",
+                     (unsigned long long)world->plan.packets_max);
     }
 }
 
@@ -246,8 +284,7 @@ static bool all_ended(const struct world *world)
     }
     for (uint32_t i = 0; i < world->app_count; i++) {
         const struct app *app = &world->apps[i];
-        if (app->inbox_count > 0 || app->held_count > 0 || app->ring_refused ||
-            app->memory.refused) {
+        if (app->inbox_count > 0 || app->held_count > 0 || app->ring_refused || app->memory.refused) {
             return false;
         }
     }
@@ -270,8 +307,7 @@ static void describe_hang(struct world *world)
             used += trace_end(end, text + used, sizeof text - used);
         }
     }
-    verdict_fail(&world->verdict,
-                 "hang: %u sides are not at their end %.0f s after all faults were over:%s", hanging,
+    verdict_fail(&world->verdict, "hang: %u sides are not at their end %.0f s after all faults were over:%s", hanging,
                  (double)DRAIN_MAX_NS / 1e9, text);
 }
 
@@ -312,24 +348,22 @@ static void finish(struct world *world)
     for (uint32_t i = 0; i < world->node_count; i++) {
         uint32_t flows = transport_flows(world->nodes[i].transport, 0, NULL, NULL);
         if (flows > 0) {
-            verdict_fail(&world->verdict, "node %u still has %u flows, and no timer for them", i,
-                         flows);
+            verdict_fail(&world->verdict, "node %u still has %u flows, and no timer for them", i, flows);
         }
     }
     ledger_finish(&world->ledger);
     for (uint32_t i = 0; i < world->app_count; i++) {
         const struct memory *memory = &world->apps[i].memory;
         if (memory->used > 0) {
-            verdict_fail(&world->verdict, "%s: %u extents (%llu bytes) were not given back",
-                         world->apps[i].name, memory->with_transport,
-                         (unsigned long long)memory->used);
+            verdict_fail(&world->verdict, "%s: %u extents (%llu bytes) were not given back", world->apps[i].name,
+                         memory->with_transport, (unsigned long long)memory->used);
         }
     }
 }
 
-void world_run(const struct scenario *scenario, uint64_t seed, bool trace, struct outcome *outcome)
+void world_run(const struct scenario *scenario, uint64_t seed, const struct options *options, struct outcome *outcome)
 {
-    struct world *world = world_new(scenario, seed, trace);
+    struct world *world = world_new(scenario, seed, options);
     loop(world);
     if (!world->verdict.failed) {
         finish(world);
@@ -344,5 +378,9 @@ void world_run(const struct scenario *scenario, uint64_t seed, bool trace, struc
     outcome->virtual_ns = world->now_ns;
     outcome->network = *nic_mem_counters(world->network);
     outcome->packets = outcome->network.sent;
+    outcome->measured = (struct measured){0};
+    if (world->measure.over) {
+        measure_result(&world->measure, &outcome->measured);
+    }
     world_free(world);
 }
