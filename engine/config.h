@@ -12,6 +12,7 @@
 
 #include "base/endpoint.h"
 #include "base/log.h"
+#include "flow/congestion.h"
 #include "nic/nic_ethernet.h"
 #include "path/path.h"
 #include "path/routes.h"
@@ -40,6 +41,7 @@ struct config {
     uint16_t cpus[CONFIG_CPUS_MAX]; /* worker i runs on cpus[i] */
     uint32_t cpu_count;             /* 0: anywhere; else >= workers */
     uint64_t dead_peer_ns;
+    enum congestion_kind congestion;
     enum config_nic nic;
     char device[256]; /* as nic/device_name.h reads it; "": none */
     char eal[512];

@@ -177,6 +177,11 @@ static const char *set_dead_peer(struct config *config, const char *text)
     return wrong;
 }
 
+static const char *set_congestion(struct config *config, const char *text)
+{
+    return congestion_by_name(text, &config->congestion) ? NULL : not_allowed;
+}
+
 static const char *set_log_level(struct config *config, const char *text)
 {
     static const char *const names[] = {"error", "warning", "info", "debug"};
@@ -228,6 +233,8 @@ const struct config_key config_keys[] = {
      "An adaptive worker polls so long for what is awaited before it sleeps (100)"},
     {"dead-peer-ms", "N", CONFIG_NUMBER, set_dead_peer, "a number of milliseconds from 100 to 3600000",
      "A peer engine that was silent so long is dead (10000)"},
+    {"congestion", "HOW", CONFIG_STRING, set_congestion, "swift or aimd",
+     "Congestion control: by delay, swift, or by loss, aimd (swift)"},
     {"log-level", "LEVEL", CONFIG_STRING, set_log_level, "error, warning, info or debug",
      "What is logged to standard error (info)"},
     {"nic", "NAME", CONFIG_STRING, config_set_nic, config_nics,

@@ -25,6 +25,7 @@ struct controller_config {
     struct quota_config quota;
     uint64_t epoch;  /* of this engine, for status */
     const char *nic; /* the back end's name, static */
+    const char *congestion; /* the name of its congestion control, or NULL */
 };
 
 /* NULL if memory or descriptors are short. `config` is copied. */

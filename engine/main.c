@@ -106,6 +106,14 @@ static void fill_paths(struct engine *engine)
     memcpy(paths->addresses, engine->config.ips, sizeof paths->addresses);
 }
 
+/* Kernel sockets and DPDK's virtual devices leave packets in queues of software until somebody gets a processor; a device of its own, which
+ * a worker polls, does so for about a turn. */
+static uint32_t host_noise_ns(const struct config *config)
+{
+    const bool virtual_device = strncmp(config->device, "net_", 4) == 0;
+    return config->nic == CONFIG_NIC_UDP || virtual_device ? 2000000 : 25000;
+}
+
 static struct worker *start_worker(const struct engine *engine, uint32_t index)
 {
     const struct config *config = &engine->config;
@@ -128,6 +136,8 @@ static struct worker *start_worker(const struct engine *engine, uint32_t index)
                 .max_udp_payload = WIRE_PACKET_MAX,
                 .dead_peer_ns = config->dead_peer_ns,
                 .probe_ns = config->dead_peer_ns / 4,
+                .algorithm = config->congestion,
+                .host_noise_ns = host_noise_ns(config),
                 .window_packets = WINDOW_PACKETS,
             },
     };
@@ -145,6 +155,7 @@ static struct controller *start_controller(const struct engine *engine)
                   engine->config.quota_listeners},
         .epoch = engine->epoch,
         .nic = engine->nic->ops->name,
+        .congestion = congestion_name(engine->config.congestion),
     };
     memcpy(config.workers, engine->workers, sizeof config.workers);
     return controller_new(&config);

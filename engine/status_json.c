@@ -193,6 +193,8 @@ static void put_engine(json_t *json, const struct controller *controller)
     (void)snprintf(text, sizeof text, "%016" PRIx64, controller->config.epoch);
     put(json, "epoch", json_string(text));
     put(json, "nic", json_string(controller->config.nic));
+    if (controller->config.congestion != NULL)
+        put(json, "congestion", json_string(controller->config.congestion));
     for (uint32_t i = 0; i < paths->address_count; i++)
         (void)json_array_append_new(addresses, json_string(address_format_ip(&paths->addresses[i], text)));
     put(json, "addresses", addresses);

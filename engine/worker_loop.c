@@ -21,6 +21,7 @@ enum { EVENTS_PER_LOOK = 64 };
 #define YIELD_BUSY_NS UINT64_C(50000) /* with work: how often, if the processor is shared */
 #define NAP_MIN_NS UINT64_C(50000)
 #define NAP_MAX_NS UINT64_C(1000000)
+#define SLEEP_MIN_NS UINT64_C(10000)
 #define SLEEP_MAX_NS UINT64_C(3600000000000)
 
 /* Sleeps until one of our descriptors is signalled or the time is over. Returns how many are, or -1. */
@@ -128,7 +129,8 @@ static void sleep_until_called(struct worker *worker, uint64_t now)
         if (now + worker->nap_ns < next)
             next = now + worker->nap_ns;
     }
-    if (next <= now || !may_sleep(worker))
+    /* A timer that is so near, of a packet's pace most likely, would be over before we slept. */
+    if (next < now + SLEEP_MIN_NS || !may_sleep(worker))
         return;
     worker->counters.sleeps++;
     if (look(worker, next == UINT64_MAX ? SLEEP_MAX_NS : next - now) > 0)

@@ -4,15 +4,17 @@
 #include <string.h>
 
 static const struct congestion_algorithm *const algorithms[CONGESTION_COUNT] = {
-    [CONGESTION_SWIFT] = &congestion_aimd,
+    [CONGESTION_SWIFT] = &congestion_swift,
     [CONGESTION_AIMD] = &congestion_aimd,
 };
 
-void congestion_init(struct congestion *congestion, enum congestion_kind kind, uint32_t window_max)
+void congestion_init(struct congestion *congestion, enum congestion_kind kind, uint32_t window_max,
+                     uint32_t host_noise_ns)
 {
     window_max = window_max < CONGESTION_WINDOW_MAX ? window_max : CONGESTION_WINDOW_MAX;
     *congestion = (struct congestion){
         .kind = (uint8_t)kind,
+        .host_noise_ns = host_noise_ns,
         .window_max = (window_max > 0 ? window_max : 1) * CONGESTION_PACKET,
     };
     algorithms[kind]->init(congestion);

@@ -20,20 +20,26 @@ enum congestion_kind {
 #define CONGESTION_WINDOW_MAX UINT32_C(32768) /* packets */
 
 struct congestion {
-    uint32_t window;     /* in flight at most, in 1/CONGESTION_PACKET */
-    uint32_t window_max; /* the same */
-    uint32_t gap_ns;     /* between two packets; 0: not paced */
-    uint32_t threshold;  /* where slow start ends, in 1/CONGESTION_PACKET */
+    uint32_t window;        /* in flight at most, in 1/CONGESTION_PACKET */
+    uint32_t window_max;    /* the same */
+    uint32_t threshold;     /* the same: where slow start ends; swift: growth is slow from here on, after losses */
+    uint32_t host_noise_ns; /* of a delay so much may come from the hosts */
+    uint32_t gap_ns;        /* between two packets; 0: not paced */
     uint64_t answered_from, answered; /* losses of packets in [answered_from, answered) were answered together */
     uint32_t undo;                    /* the window before that */
-    uint32_t undo_losses;             /* of these packets, those that have not turned out to have arrived */
-    uint8_t kind;                     /* enum congestion_kind */
+    uint32_t undo_losses;    /* so many of them must turn out to have arrived for the answer to be taken back */
+    uint64_t round_end;      /* swift: a round is over when a packet from this number on is acknowledged */
+    uint32_t round_delay_ns; /* sum of the delays of this round */
+    uint16_t round_samples;  /* how many */
+    uint16_t tally_acknowledged, tally_lost; /* packets since losses were last weighed */
+    uint8_t kind;                            /* enum congestion_kind */
+    bool slow_start;                         /* swift: the window doubles in a round trip */
 };
 
 /* Packets were acknowledged. */
 struct congestion_ack {
     uint64_t now;
-    uint64_t rtt_ns; /* of this acknowledgement; 0: no sample, or one not to be trusted */
+    uint64_t rtt_ns;              /* of this acknowledgement; 0: no sample, or one not to be trusted */
     uint64_t min_rtt_ns, srtt_ns; /* 0: not known */
     uint64_t largest;             /* the largest number acknowledged */
     uint64_t next;                /* number of the next packet to be sent */
@@ -53,8 +59,9 @@ struct congestion_algorithm {
 };
 extern const struct congestion_algorithm congestion_swift, congestion_aimd;
 
-/* `window_max` in packets. */
-void congestion_init(struct congestion *congestion, enum congestion_kind kind, uint32_t window_max);
+/* `window_max` in packets; `host_noise_ns`: how late the hosts are with packets, as transport_config has it. */
+void congestion_init(struct congestion *congestion, enum congestion_kind kind, uint32_t window_max,
+                     uint32_t host_noise_ns);
 void congestion_acknowledged(struct congestion *congestion, const struct congestion_ack *ack);
 /* Packet `number` was declared lost; `next` is the number of the next packet to be sent. */
 void congestion_lost(struct congestion *congestion, uint64_t number, uint64_t next, uint64_t now);
@@ -63,10 +70,10 @@ void congestion_timed_out(struct congestion *congestion, uint64_t now);
 /* Packet `number`, declared lost, has been acknowledged after all. */
 void congestion_spurious(struct congestion *congestion, uint64_t number);
 
-/* Packets that may be in flight, >= 1. A window below one packet is kept by the gap between packets. */
+/* Packets that may be in flight, >= 1: the window rounded up. What it is less is kept by the gap between packets. */
 static inline uint32_t congestion_window(const struct congestion *congestion)
 {
-    return congestion->window < CONGESTION_PACKET ? 1 : congestion->window / CONGESTION_PACKET;
+    return (congestion->window + CONGESTION_PACKET - 1) / CONGESTION_PACKET;
 }
 
 /* How long after a packet the next one may be sent, in the long run; ns, 0: at once. */

@@ -7,6 +7,9 @@
 
 /* ---- table.c: flows and their timers ---- */
 
+/* Of a flow before the next flow's turn. */
+enum { TURN_BYTES = 24576 };
+
 /* A flow with a cid and a timer; NULL if there are too many or memory is short (*status). */
 struct flow *flow_new(struct transport *transport, struct transport_owner *owner, const struct transport_path *path,
                       enum transport_status *status, uint64_t now);
@@ -18,6 +21,10 @@ struct flow *flow_find_remote(const struct transport *transport, const struct en
 void flow_activate(struct flow *flow);
 /* The flow has nothing to transmit for now. */
 void flow_quiet(struct flow *flow);
+/* The flow, which is in transmission, has had its turn: others are next. */
+void flow_turn_over(struct flow *flow);
+/* The flow, which is in transmission, has nothing to transmit before `at`, or until flow_activate finds something that is not paced. */
+void flow_pause(struct flow *flow, uint64_t at, uint64_t now);
 /* A deadline of the flow may have come nearer. */
 void flow_timer(struct flow *flow);
 /* The flow is GONE, or its owner is through with it: freed at the end of this call from outside, if both. */
@@ -96,6 +103,10 @@ void peer_limit_payload(struct flow *flow, uint32_t peer_limit);
 bool send_wanted(const struct flow *flow);
 /* The longest payload that goes to the flow's peer now. */
 uint32_t send_max_payload(const struct flow *flow);
+/* Whether there is something besides messages: it is not paced. */
+bool send_urgent(const struct flow *flow);
+/* When messages may go on, if their pace alone holds them back; NEVER: it does not. */
+uint64_t send_paused_until(const struct flow *flow, uint64_t now);
 /* Builds the flow's next packet; returns its length, or 0 if there is nothing to send. */
 size_t send_transmit(struct flow *flow, uint8_t *buffer, size_t capacity, uint64_t now);
 
@@ -138,7 +149,7 @@ void records_free(struct flow *flow);
 /* An ACK for packet `largest` has come, before it is applied. Returns its round trip for congestion control, ns; 0: none to be trusted. */
 uint64_t recovery_measure(struct flow *flow, uint64_t largest, uint32_t holding_ns, uint64_t now);
 /* The round trip as the handshake shows it: until something better is known. */
-void recovery_first_guess(struct flow *flow, uint64_t rtt);
+void recovery_first_guess(struct flow *flow, uint64_t rtt, uint64_t now);
 /* The smallest round trip of late, ns; 0: not known. */
 uint64_t recovery_min_rtt(const struct flow *flow);
 /* A packet, in flight or `lost`, has been acknowledged. */

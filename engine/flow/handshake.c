@@ -204,7 +204,7 @@ void handshake_confirmed(struct flow *flow, uint64_t now)
 {
     struct transport *transport = flow->transport;
     if (flow->tx.backoff == 1) {
-        recovery_first_guess(flow, now - flow->tx.probe_from);
+        recovery_first_guess(flow, now - flow->tx.probe_from, now);
     }
     flow->state = FLOW_OPEN;
     flow->deadline = NEVER;
@@ -242,7 +242,7 @@ static void opened(struct flow *flow, const struct transport_path *path, uint64_
     }
     take_limits(flow, handshake);
     if (attempt == flow->opening->attempts) {
-        recovery_first_guess(flow, now - flow->opening->sent);
+        recovery_first_guess(flow, now - flow->opening->sent, now);
     }
     free(flow->opening);
     flow->opening = NULL;

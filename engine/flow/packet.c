@@ -6,7 +6,8 @@
 #include <string.h>
 
 enum {
-    SPLIT_MIN = 256 /* a message that fits into one packet is not split for less room than this */
+    SPLIT_MIN = 256, /* a message that fits into one packet is not split for less room than this */
+    PACED_BURST_MAX = 16,
 };
 
 struct packet {
@@ -284,10 +285,20 @@ static void add_blocked(struct flow *flow, struct packet *packet)
     }
 }
 
-static void add_data(struct flow *flow, struct packet *packet)
+static bool messages_wanted(const struct sender *tx)
+{
+    return tx->next < tx->messages.end || deque_count(&tx->again) > 0 || tx->held_count > 0;
+}
+
+static bool window_full(const struct sender *tx)
+{
+    return tx->in_flight >= congestion_window(&tx->congestion);
+}
+
+static void add_data(struct flow *flow, struct packet *packet, uint64_t now)
 {
     struct sender *tx = &flow->tx;
-    if (flow->state == FLOW_ENDED || (tx->in_flight >= congestion_window(&tx->congestion) && !tx->probe)) {
+    if (flow->state == FLOW_ENDED || (!tx->probe && (window_full(tx) || tx->pace_at > now))) {
         return;
     }
     add_again(flow, packet);
@@ -354,6 +365,32 @@ static void pad(struct packet *packet)
     }
 }
 
+/* How many packets go out together, as far as the window allows: enough for segmentation offload, not enough to fill a queue. */
+static uint32_t burst_packets(const struct sender *tx)
+{
+    return (uint32_t)min_u64(max_u64(congestion_window(&tx->congestion) / 4, 1), PACED_BURST_MAX);
+}
+
+/*
+ * pace_at moves on with every packet by its share of the gap, and lags at most a burst behind the time: what a sender that had nothing to
+ * send, or a loop that was late, may catch up with.
+ */
+static void pace(struct sender *tx, const struct packet *packet, uint64_t now)
+{
+    const uint64_t gap = congestion_gap_ns(&tx->congestion);
+    const uint64_t lag = gap * burst_packets(tx);
+    tx->pace_at = max_u64(tx->pace_at, now > lag ? now - lag : 0) + gap * packet->used / packet->limit;
+}
+
+uint64_t send_paused_until(const struct flow *flow, uint64_t now)
+{
+    const struct sender *tx = &flow->tx;
+    if (tx->pace_at <= now || window_full(tx) || !messages_wanted(tx)) {
+        return NEVER;
+    }
+    return tx->pace_at + (uint64_t)congestion_gap_ns(&tx->congestion) * (burst_packets(tx) - 1);
+}
+
 static size_t finish(struct flow *flow, struct packet *packet, uint64_t now)
 {
     struct sender *tx = &flow->tx;
@@ -374,6 +411,9 @@ static size_t finish(struct flow *flow, struct packet *packet, uint64_t now)
         tx->probe_from = now;
         tx->probe = false;
     }
+    if (packet->piece_count > 0) {
+        pace(tx, packet, now);
+    }
     if (packet->again) {
         flow->packets_retransmitted++;
         flow->transport->counters.packets_retransmitted++;
@@ -386,12 +426,15 @@ static size_t finish(struct flow *flow, struct packet *packet, uint64_t now)
     return wire_packet_seal(packet->bytes, packet->used);
 }
 
+bool send_urgent(const struct flow *flow)
+{
+    return flow->tx.probe || flow->tx.copy || flow->rx.ack_now || flow->credit_wanted || flow->rx.grants_owed > 0 || flow->blocked_wanted ||
+           flow->fin_wanted || flow->reset_wanted;
+}
+
 bool send_wanted(const struct flow *flow)
 {
-    const struct sender *tx = &flow->tx;
-    return tx->next < tx->messages.end || deque_count(&tx->again) > 0 || tx->held_count > 0 || tx->probe || tx->copy ||
-           flow->rx.ack_now || flow->credit_wanted || flow->rx.grants_owed > 0 || flow->blocked_wanted ||
-           flow->fin_wanted || flow->reset_wanted;
+    return messages_wanted(&flow->tx) || send_urgent(flow);
 }
 
 /* ---- The size of packets ---- */
@@ -452,7 +495,7 @@ size_t send_transmit(struct flow *flow, uint8_t *buffer, size_t capacity, uint64
     const bool acknowledges = add_ack(flow, &packet, now);
     const size_t ack_end = packet.used;
     add_controls(flow, &packet);
-    add_data(flow, &packet);
+    add_data(flow, &packet, now);
     add_fin(flow, &packet);
     add_probe(flow, &packet);
     if (packet.used == ack_end && !(acknowledges && flow->rx.ack_now)) {

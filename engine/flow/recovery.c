@@ -102,8 +102,9 @@ uint64_t recovery_measure(struct flow *flow, uint64_t largest, uint32_t holding_
     return rtt;
 }
 
-void recovery_first_guess(struct flow *flow, uint64_t rtt)
+void recovery_first_guess(struct flow *flow, uint64_t rtt, uint64_t now)
 {
+    windowed_min_add(&flow->tx.min_rtt, at_most_32(max_u64(rtt, 1)), now);
     flow->tx.srtt = at_most_32(max_u64(rtt, 1));
     flow->tx.rttvar = flow->tx.srtt / 2;
 }

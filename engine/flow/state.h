@@ -13,6 +13,7 @@
 #include "base/siphash.h"
 #include "flow/congestion.h"
 #include "flow/mtu.h"
+#include "flow/pacing.h"
 #include "flow/transport.h"
 #include "wire/wire.h"
 
@@ -159,6 +160,7 @@ struct sender {
     uint32_t silent;      /* retransmission timeouts since the last sign of life */
     uint64_t silent_from; /* the first of them */
     bool probe;           /* one packet may go beyond the window, and must elicit an ACK */
+    uint64_t pace_at; /* before that no packet with messages goes out */
     struct congestion congestion;
 };
 
@@ -204,7 +206,9 @@ struct flow {
     uint16_t fin_reason;
     uint8_t status; /* enum transport_status, from ENDED on */
     uint8_t state;  /* enum flow_state */
-    uint8_t burst;  /* packets sent in this turn */
+    bool paced;     /* waits in transport->pacing, in slot `slot` */
+    uint16_t slot;
+    int32_t deficit; /* bytes that may be sent in this turn; see transport.c */
     bool accepted_side;
     bool closed;        /* by the application */
     bool announce_owed; /* established or accepted is to be called */
@@ -214,7 +218,7 @@ struct flow {
     bool fin_sent, fin_acknowledged, fin_received, reset_acknowledged;
     bool lingering, settled;
     bool hashed; /* in transport->by_remote, by remote_cid and path.remote */
-    bool in_transmit, in_opening, in_undelivered, in_waiting, in_reap; /* in_opening: of the two lists of senders, that of its owner */
+    bool in_transmit, in_first, in_opening, in_undelivered, in_waiting, in_reap; /* in_opening: of the two lists of senders, that of its owner */
     bool over_share; /* waits for its reader to give something back */
     bool starved; /* the next message cannot begin for want of memory */
     uint64_t deadline; /* of the state: open, half-open, close, linger; NEVER */
@@ -309,7 +313,8 @@ struct transport {
     struct hash_index hosts;     /* struct host by theirs: strangers make us look into all of them */
     struct known_path known_paths[KNOWN_PATHS]; /* by hash: of two with the same place the newer */
     struct listener *listeners;
-    struct flow *transmit;
+    struct flow *transmit, *transmit_first; /* flows that want to, in turn; those that have used little go first */
+    struct pacing pacing;
     struct transport_owner *opening; /* owners with flows that want to send an INIT, in turn */
     uint64_t inits_refilled, inits_held_until;
     uint32_t init_tokens, since_init;

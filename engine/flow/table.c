@@ -53,7 +53,8 @@ static void flow_init(struct flow *flow, struct transport *transport, struct tra
     flow->fin_reason = WIRE_REASON_CLOSED;
     flow->tx.loss_at = NEVER;
     flow->rx.ack_at = NEVER;
-    congestion_init(&flow->tx.congestion, transport->config.algorithm, transport->config.window_packets);
+    congestion_init(&flow->tx.congestion, transport->config.algorithm, transport->config.window_packets,
+                    transport->config.host_noise_ns);
 }
 
 struct flow *flow_new(struct transport *transport, struct transport_owner *owner, const struct transport_path *path,
@@ -130,18 +131,59 @@ struct flow *flow_find_remote(const struct transport *transport, const struct en
     return flow;
 }
 
+static void enter_turns(struct flow *flow)
+{
+    struct transport *transport = flow->transport;
+    flow->in_first = flow->deficit > 0;
+    if (flow->in_first) {
+        DL_APPEND2(transport->transmit_first, flow, transmit_prev, transmit_next);
+    } else {
+        flow->deficit += TURN_BYTES;
+        DL_APPEND2(transport->transmit, flow, transmit_prev, transmit_next);
+    }
+    flow->in_transmit = true;
+}
+
+static void leave_turns(struct flow *flow)
+{
+    struct transport *transport = flow->transport;
+    if (flow->in_first) {
+        DL_DELETE2(transport->transmit_first, flow, transmit_prev, transmit_next);
+    } else {
+        DL_DELETE2(transport->transmit, flow, transmit_prev, transmit_next);
+    }
+    flow->in_transmit = false;
+}
+
+void flow_turn_over(struct flow *flow)
+{
+    leave_turns(flow);
+    enter_turns(flow);
+}
+
+void flow_pause(struct flow *flow, uint64_t at, uint64_t now)
+{
+    leave_turns(flow);
+    pacing_add(&flow->transport->pacing, flow, at, now);
+}
+
 void flow_activate(struct flow *flow)
 {
+    if (flow->paced) {
+        if (flow_on_network(flow) && !send_urgent(flow)) {
+            return;
+        }
+        pacing_remove(&flow->transport->pacing, flow);
+    }
     if (flow->in_opening && flow->state != FLOW_OPENING) {
         flow_quiet(flow);
     }
     if (!flow->in_transmit && flow->state != FLOW_GONE) {
-        flow->in_transmit = true;
-        flow->burst = 0;
         if (flow->state == FLOW_OPENING) {
+            flow->in_transmit = true;
             opening_append(flow);
         } else {
-            DL_APPEND2(flow->transport->transmit, flow, transmit_prev, transmit_next);
+            enter_turns(flow);
         }
     }
 }
@@ -151,7 +193,9 @@ void flow_quiet(struct flow *flow)
     if (flow->in_opening) {
         opening_remove(flow);
     } else if (flow->in_transmit) {
-        DL_DELETE2(flow->transport->transmit, flow, transmit_prev, transmit_next);
+        leave_turns(flow);
+    } else if (flow->paced) {
+        pacing_remove(&flow->transport->pacing, flow);
     }
     flow->in_transmit = false;
 }
@@ -280,6 +324,9 @@ void transport_timeout(struct transport *transport, uint64_t now)
     struct heap_timer *first;
     if (transport->inits_held_until <= now) {
         transport->inits_held_until = NEVER;
+    }
+    for (struct flow *flow = pacing_take(&transport->pacing, now); flow; flow = pacing_take(&transport->pacing, now)) {
+        enter_turns(flow);
     }
     while ((first = heap_first(&transport->heap)) && first->at <= now) {
         if (first->kind == TIMER_FLOW) {

@@ -6,7 +6,6 @@
 #include <string.h>
 
 enum {
-    BURST_PACKETS = 16, /* of one flow before the next flow's turn */
     PACKETS_PER_INIT = 8,
     POOL_KEEP = 16 << 20,
 };
@@ -242,13 +241,30 @@ static size_t flow_transmit(struct flow *flow, uint8_t *buffer, size_t capacity,
     }
 }
 
-static void turn_over(struct transport *transport, struct flow *flow, bool again)
+/*
+ * Turns by deficit round robin (Shreedhar and Varghese, SIGCOMM 1995), by bytes. As in FQ-CoDel (RFC 8290) a flow that becomes active goes
+ * before those that always have something to send, as long as it has not used up the bytes of a turn; it keeps count while it is quiet.
+ */
+static struct flow *next_in_turn(const struct transport *transport)
 {
-    DL_DELETE2(transport->transmit, flow, transmit_prev, transmit_next);
-    flow->burst = 0;
-    flow->in_transmit = again;
-    if (again) {
-        DL_APPEND2(transport->transmit, flow, transmit_prev, transmit_next);
+    return transport->transmit_first ? transport->transmit_first : transport->transmit;
+}
+
+/* After a packet: whose turn is next? */
+static void count_turn(struct flow *flow, size_t length, uint64_t now)
+{
+    flow->deficit -= (int32_t)length;
+    if (!flow->in_transmit) {
+        return;
+    }
+    const bool on_network = flow_on_network(flow);
+    const uint64_t paused = on_network && !send_urgent(flow) ? send_paused_until(flow, now) : NEVER;
+    if (on_network && !send_wanted(flow)) {
+        flow_quiet(flow);
+    } else if (paused != NEVER) {
+        flow_pause(flow, paused, now);
+    } else if (flow->deficit <= 0) {
+        flow_turn_over(flow);
     }
 }
 
@@ -256,28 +272,29 @@ size_t transport_transmit(struct transport *transport, uint8_t *buffer, size_t c
                           uint64_t now)
 {
     size_t length = reply_transmit(transport, buffer, path);
-    if (length == 0 && (!transport->transmit || ++transport->since_init >= PACKETS_PER_INIT)) {
+    if (length == 0 && (!next_in_turn(transport) || ++transport->since_init >= PACKETS_PER_INIT)) {
         transport->since_init = 0;
         length = opening_transmit(transport, buffer, capacity, path, now);
     }
-    while (length == 0 && transport->transmit) {
-        struct flow *flow = transport->transmit;
+    while (length == 0 && next_in_turn(transport)) {
+        struct flow *flow = next_in_turn(transport);
         length = flow_transmit(flow, buffer, capacity, now);
-        if (length == 0) {
-            if (flow->in_transmit) {
-                turn_over(transport, flow, false);
+        if (length > 0) {
+            *path = flow->path;
+            flow->packets_sent++;
+            count_turn(flow, length, now);
+            flow_timer(flow);
+            break;
+        }
+        if (flow->in_transmit) {
+            const uint64_t paused = flow_on_network(flow) ? send_paused_until(flow, now) : NEVER;
+            if (paused != NEVER) {
+                flow_pause(flow, paused, now);
+            } else {
+                flow_quiet(flow);
             }
-            transport_reap(transport);
-            continue;
         }
-        *path = flow->path;
-        flow->packets_sent++;
-        if (++flow->burst >= BURST_PACKETS) {
-            turn_over(transport, flow, true);
-        } else if (flow_on_network(flow) && !send_wanted(flow)) {
-            turn_over(transport, flow, false);
-        }
-        flow_timer(flow);
+        transport_reap(transport);
     }
     if (length > 0) {
         transport->counters.packets_sent++;
@@ -288,7 +305,7 @@ size_t transport_transmit(struct transport *transport, uint8_t *buffer, size_t c
 
 bool transport_wants_transmit(const struct transport *transport)
 {
-    return transport->transmit || deque_count(&transport->replies) > 0 || opening_ready(transport);
+    return next_in_turn(transport) || deque_count(&transport->replies) > 0 || opening_ready(transport);
 }
 
 void transport_path_too_long(struct transport *transport, const struct transport_path *path, uint32_t max_udp_payload,
@@ -303,7 +320,8 @@ void transport_path_too_long(struct transport *transport, const struct transport
 uint64_t transport_next_timeout(const struct transport *transport)
 {
     const struct heap_timer *first = heap_first(&transport->heap);
-    return min_u64(first ? first->at : NEVER, transport->inits_held_until);
+    const uint64_t at = min_u64(first ? first->at : NEVER, transport->inits_held_until);
+    return min_u64(at, pacing_next(&transport->pacing));
 }
 
 void transport_shutdown(struct transport *transport, uint64_t now)

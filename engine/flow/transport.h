@@ -111,6 +111,7 @@ struct transport_config {
     uint64_t dead_peer_ns;    /* default 10 s */
     uint64_t probe_ns;        /* a silent peer with flows is probed so often; default 2.5 s */
     enum congestion_kind algorithm; /* of congestion control */
+    uint32_t host_noise_ns;   /* packets may wait so long in kernels and for processors, at both ends: such a delay is not taken for a queue */
     uint32_t window_packets;  /* most packets in flight of a flow; default 1024, >= 256 */
 };
 
