@@ -2,11 +2,18 @@
 /* Which packet numbers have come, and the ACK frames that say so; ACK frames that came. */
 #include "flow/flow.h"
 
+#include <string.h>
+
 enum { PROBE_OVERTAKEN = 3 /* packets sent after a probe of the path's MTU: when they arrive first, it is lost */ };
 
-#define ACK_DELAY_MIN MICROSECONDS(12)  /* a quarter of 50 us, about: an application on this machine may answer meanwhile */
+#define ACK_DELAY_MIN \
+    MICROSECONDS(12) /* a quarter of 50 us, about: an application on this machine may answer meanwhile */
 #define ACK_DELAY_MAX MICROSECONDS(900) /* the protocol's 1 ms, less what our own loop may take */
 #define ACK_DELAY_UNMEASURED MICROSECONDS(50)
+
+#define FORGET_NS MILLISECONDS(1000) /* so long after the newest packet, what is still missing is not waited for */
+
+/* Without `seen`, what was received is [run, next_number), and all below counts as received too. */
 
 static bool seen(const struct receiver *rx, uint64_t number)
 {
@@ -23,17 +30,64 @@ static void unmark(struct receiver *rx, uint64_t number)
     rx->seen[number % NUMBERS_TRACKED / 64] &= ~(UINT64_C(1) << (number % 64));
 }
 
+/* The lowest number that is remembered. */
+static uint64_t floor_of(const struct receiver *rx)
+{
+    const uint64_t window = rx->next_number > NUMBERS_TRACKED ? rx->next_number - NUMBERS_TRACKED : 0;
+    return max_u64(window, rx->seen ? rx->floor : rx->run);
+}
+
 bool number_is_new(const struct flow *flow, uint64_t number)
 {
     const struct receiver *rx = &flow->rx;
     if (number >= rx->next_number) {
         return true;
     }
-    return number + NUMBERS_TRACKED >= rx->next_number && !seen(rx, number);
+    return rx->seen && number >= floor_of(rx) && !seen(rx, number);
+}
+
+static uint32_t seen_log2(void)
+{
+    return pool_log2(NUMBERS_TRACKED / 8);
+}
+
+void numbers_forget(struct flow *flow)
+{
+    if (flow->rx.seen) {
+        pool_give(&flow->transport->pool, flow->rx.seen, seen_log2());
+        flow->rx.seen = NULL;
+    }
+}
+
+uint64_t numbers_forget_at(const struct flow *flow)
+{
+    return flow->rx.seen ? flow->rx.largest_time + FORGET_NS : NEVER;
+}
+
+bool number_reserve(struct flow *flow, uint64_t number)
+{
+    struct receiver *rx = &flow->rx;
+    if (number <= rx->next_number || rx->seen) {
+        return true;
+    }
+    rx->seen = pool_take(&flow->transport->pool, seen_log2());
+    if (!rx->seen) {
+        return false;
+    }
+    memset(rx->seen, 0, NUMBERS_TRACKED / 8);
+    rx->floor = rx->run;
+    for (uint64_t n = floor_of(rx); n < rx->next_number; n++) {
+        mark(rx, n);
+    }
+    return true;
 }
 
 static void advance(struct receiver *rx, uint64_t number)
 {
+    if (!rx->seen) { /* the next: see number_reserve */
+        rx->next_number = number + 1;
+        return;
+    }
     uint64_t from = rx->next_number;
     if (number - from >= NUMBERS_TRACKED) {
         from = number + 1 - NUMBERS_TRACKED;
@@ -44,19 +98,13 @@ static void advance(struct receiver *rx, uint64_t number)
     rx->next_number = number + 1;
 }
 
-/* The lowest number that is remembered. */
-static uint64_t floor_of(const struct receiver *rx)
-{
-    return rx->next_number > NUMBERS_TRACKED ? rx->next_number - NUMBERS_TRACKED : 0;
-}
-
 /* The lowest number of the run of seen (or missing) ones that ends at `top`, not below `floor`. */
 static uint64_t run_begin(const struct receiver *rx, uint64_t top, uint64_t floor, bool of_seen)
 {
     uint64_t n = top;
     while (n > floor) {
         const uint64_t word = rx->seen[(n - 1) % NUMBERS_TRACKED / 64];
-        const uint32_t in_word = (uint32_t)((n - 1) % 64) + 1; /* from bit 0 to that of n - 1 */
+        const uint32_t in_word = (uint32_t)((n - 1) % 64) + 1;            /* from bit 0 to that of n - 1 */
         const uint64_t ends = (of_seen ? ~word : word) << (64 - in_word); /* the topmost bit is that of n - 1 */
         if (ends != 0) {
             n -= (uint32_t)__builtin_clzll(ends);
@@ -81,9 +129,14 @@ void number_record(struct flow *flow, uint64_t number, bool eliciting, uint64_t 
         advance(rx, number);
         rx->largest_time = now;
     }
-    mark(rx, number);
+    if (rx->seen) {
+        mark(rx, number);
+    }
     if (!in_order) {
         rx->run = run_begin(rx, rx->next_number, floor_of(rx), true);
+    }
+    if (rx->run <= floor_of(rx)) {
+        numbers_forget(flow); /* nothing is missing */
     }
     if (!eliciting) {
         return;

@@ -172,7 +172,13 @@ void recovery_timeout(struct flow *flow, uint64_t now);
 
 /* False: it has come before, or so long ago that it counts as come. */
 bool number_is_new(const struct flow *flow, uint64_t number);
+/* Makes room for what number_record of a new number has to keep; false: memory is short. */
+bool number_reserve(struct flow *flow, uint64_t number);
 void number_record(struct flow *flow, uint64_t number, bool eliciting, uint64_t now);
+/* Gives back the memory in which gaps are remembered: what is missing counts as come, but is not acknowledged. */
+void numbers_forget(struct flow *flow);
+/* When that is due; NEVER. */
+uint64_t numbers_forget_at(const struct flow *flow);
 void ack_frame(const struct flow *flow, struct wire_frame *frame, uint64_t now);
 void ack_sent(struct flow *flow);
 /* How long an ACK is held back that nothing makes urgent; of the peer's we assume the same. ns */

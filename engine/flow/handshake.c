@@ -97,7 +97,7 @@ size_t handshake_transmit(struct flow *flow, uint8_t *buffer, size_t capacity, u
     flow->tx.probe_from = now;
     struct wire_handshake handshake;
     struct wire_header header = {
-        .version = WIRE_VERSION, .type = WIRE_ACCEPT, .packet_number = flow->init_number, .dcid = flow->remote.cid};
+        .version = WIRE_VERSION, .type = WIRE_ACCEPT, .packet_number = flow->init_number, .dcid = flow->remote_cid};
     describe(flow, &handshake);
     return wire_handshake_encode(buffer, capacity, &header, &handshake, 0);
 }

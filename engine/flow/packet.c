@@ -395,7 +395,7 @@ static size_t finish(struct flow *flow, struct packet *packet, uint64_t now)
 {
     struct sender *tx = &flow->tx;
     struct wire_header header = {
-        .version = WIRE_VERSION, .type = WIRE_FLOW, .packet_number = tx->records.end, .dcid = flow->remote.cid};
+        .version = WIRE_VERSION, .type = WIRE_FLOW, .packet_number = tx->records.end, .dcid = flow->remote_cid};
     struct record *record = deque_push(&tx->records, sizeof *record);
     *record = (struct record){.time = now,
                               .first_piece = packet->first_piece,

@@ -92,7 +92,7 @@ static void host_leave(struct transport *transport, struct peer *peer)
 
 static struct known_path *known_path(struct transport *transport, const struct peer_key *key, uint64_t *hash)
 {
-    *hash = siphash(&transport->key, key, sizeof *key);
+    *hash = siphash_place(&transport->key, key, sizeof *key);
     return &transport->known_paths[*hash % KNOWN_PATHS];
 }
 

@@ -159,6 +159,10 @@ void flow_receive(struct flow *flow, const struct wire_header *header, const uin
         acknowledge_again(flow);
         return;
     }
+    if (!number_reserve(flow, number)) {
+        counters->no_memory_drops++;
+        return;
+    }
     struct frames frames; /* not cleared: it is large */
     int result = check_frames(body, length, &frames);
     if (result != WIRE_OK && result != WIRE_ECRITICAL) {

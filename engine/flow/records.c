@@ -30,7 +30,8 @@ static bool remembered(const struct sender *tx, const struct record *record)
 void records_trim(struct flow *flow)
 {
     struct sender *tx = &flow->tx;
-    const bool nothing_out = tx->in_flight == 0 && deque_count(&tx->again) == 0;
+    /* While a timeout's packet is still to go out, the acknowledgement of what it gave up may yet come, and is all that stops it. */
+    const bool nothing_out = tx->in_flight == 0 && deque_count(&tx->again) == 0 && !tx->probe;
     while (tx->records.base < tx->records.end) {
         const struct record *record = RECORD(flow, tx->records.base);
         if ((record->flags & RECORD_LIVE) || (!nothing_out && remembered(tx, record))) {

@@ -289,8 +289,8 @@ static void time_out(struct flow *flow, uint64_t now)
         congestion_timed_out(&tx->congestion, now);
     }
     lose_oldest(flow, now);
-    records_trim(flow);
     ask(flow, now);
+    records_trim(flow);
     if (given_up(flow, now)) {
         flow_end(flow, TRANSPORT_PEER_DEAD, now);
         flow_forget(flow);

@@ -169,8 +169,8 @@ struct receiver {
     struct deque messages; /* struct incoming; base is the next to be delivered */
     uint64_t complete;     /* all messages below it are complete; base <= complete <= end */
     uint64_t next_number;  /* largest packet number received + 1; 0: none */
-    uint64_t seen[NUMBERS_TRACKED /
-                  64]; /* bit n mod NUMBERS_TRACKED: n was received; for next_number - NUMBERS_TRACKED <= n */
+    uint64_t *seen; /* from the pool while a number is missing; bit n mod NUMBERS_TRACKED: n was received, of the last NUMBERS_TRACKED */
+    uint64_t floor; /* with `seen`: lower numbers count as received, and are not spoken of */
     uint64_t run; /* all from here to next_number - 1 were received, as far back as is remembered; run - 1 was not */
     uint64_t largest_time;
     uint64_t ack_at;         /* an ACK is due; NEVER */
@@ -197,12 +197,7 @@ struct flow {
     struct opening *opening; /* while OPENING */
     struct heap_timer timer;
     struct transport_path path;
-    struct remote_key {
-        uint64_t cid;
-        struct endpoint endpoint;
-        uint8_t zero[6];
-    } remote;
-    bool hashed; /* in by_remote */
+    uint64_t remote_cid; /* the peer's */
     uint64_t cid; /* ours */
     uint64_t peer_epoch, nonce;
     uint64_t listener; /* its id, of an accepted flow */
@@ -223,6 +218,7 @@ struct flow {
     bool handshake_wanted, fin_wanted, reset_wanted, credit_wanted, blocked_wanted;
     bool fin_sent, fin_acknowledged, fin_received, reset_acknowledged;
     bool lingering, settled;
+    bool hashed; /* in transport->by_remote, by remote_cid and path.remote */
     bool in_transmit, in_first, in_opening, in_undelivered, in_waiting, in_reap; /* in_opening: of the two lists of senders, that of its owner */
     bool over_share; /* waits for its reader to give something back */
     bool starved; /* the next message cannot begin for want of memory */

@@ -101,28 +101,33 @@ struct flow *flow_find(const struct transport *transport, uint64_t cid)
     return flow && flow->cid == cid ? flow : NULL;
 }
 
-static uint32_t hash_remote(const struct transport *transport, const struct remote_key *key)
+static uint32_t hash_remote(const struct transport *transport, const struct endpoint *remote, uint64_t remote_cid)
 {
-    return (uint32_t)siphash_place(&transport->key, key, sizeof *key);
+    struct {
+        uint64_t cid;
+        struct endpoint endpoint;
+        uint8_t zero[6];
+    } key = {.cid = remote_cid, .endpoint = *remote};
+    _Static_assert(sizeof key == 32, "hashed as bytes: no padding");
+    return (uint32_t)siphash_place(&transport->key, &key, sizeof key);
 }
 
 bool flow_hash(struct flow *flow, uint64_t remote_cid)
 {
     struct transport *transport = flow->transport;
-    flow->remote = (struct remote_key){.cid = remote_cid, .endpoint = flow->path.remote};
-    flow->hashed = hash_index_add(&transport->by_remote, hash_remote(transport, &flow->remote), flow);
+    flow->remote_cid = remote_cid;
+    flow->hashed = hash_index_add(&transport->by_remote, hash_remote(transport, &flow->path.remote, remote_cid), flow);
     return flow->hashed;
 }
 
 struct flow *flow_find_remote(const struct transport *transport, const struct endpoint *remote, uint64_t remote_cid)
 {
-    struct remote_key key = {.cid = remote_cid, .endpoint = *remote};
-    const uint32_t hash = hash_remote(transport, &key);
+    const uint32_t hash = hash_remote(transport, remote, remote_cid);
     uint32_t position = 0;
     struct flow *flow;
     do {
         flow = hash_index_next(&transport->by_remote, hash, &position);
-    } while (flow && memcmp(&flow->remote, &key, sizeof key) != 0);
+    } while (flow && (flow->remote_cid != remote_cid || !endpoint_equal(&flow->path.remote, remote)));
     return flow;
 }
 
@@ -210,11 +215,12 @@ void flow_forget(struct flow *flow)
     flow_quiet(flow);
     flow->state = FLOW_GONE;
     if (flow->hashed) {
-        hash_index_remove(&transport->by_remote, hash_remote(transport, &flow->remote), flow);
+        hash_index_remove(&transport->by_remote, hash_remote(transport, &flow->path.remote, flow->remote_cid), flow);
         flow->hashed = false;
     }
     send_fail(flow, (enum transport_status)flow->status);
     records_free(flow);
+    numbers_forget(flow);
     heap_set(&transport->heap, &flow->timer, NEVER);
     peer_leave(flow);
     free(flow->opening);
@@ -269,6 +275,7 @@ static uint64_t flow_deadline(const struct flow *flow)
     }
     if (flow_on_network(flow)) {
         at = min_u64(at, flow->rx.ack_at);
+        at = min_u64(at, numbers_forget_at(flow));
         at = min_u64(at, flow->tx.loss_at);
         at = min_u64(at, probe_at(flow));
     }
@@ -292,6 +299,9 @@ static void flow_timeout(struct flow *flow, uint64_t now)
     if (flow->state == FLOW_OPENING || flow->state == FLOW_ACCEPTING) {
         handshake_timeout(flow, now);
     } else if (flow_on_network(flow)) {
+        if (numbers_forget_at(flow) <= now) {
+            numbers_forget(flow);
+        }
         if (flow->rx.ack_at <= now) {
             flow->rx.ack_now = true;
             flow->rx.ack_at = NEVER;

@@ -13,6 +13,8 @@
 #include <net/if.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,12 +32,12 @@ static struct side {
 } sides[2];
 
 static uint64_t state;
-static volatile sig_atomic_t ended;
+static atomic_bool ended; /* set by a signal */
 
 static void end(int signal_number)
 {
     (void)signal_number;
-    ended = 1;
+    ended = true;
 }
 
 static void die(const char *what, const char *name)

@@ -82,8 +82,16 @@ static void op_stalled(struct transport_owner *o, void *user)
     (void)o, (void)user;
 }
 
-static const struct transport_ops ops = {op_reserve, op_abandon,  op_deliver, op_established,
-                                         op_ended,   op_accepted, op_sent,    op_stalled};
+static const struct transport_ops ops = {
+    .extent_reserve = op_reserve,
+    .extent_abandon = op_abandon,
+    .deliver = op_deliver,
+    .established = op_established,
+    .ended = op_ended,
+    .accepted = op_accepted,
+    .sent = op_sent,
+    .stalled = op_stalled,
+};
 
 /* ---- Packets ---- */
 

@@ -3,7 +3,7 @@
  * Two transports under a program of commands: applications open, send, read, close and die; the network loses, repeats, delays and corrupts;
  * time passes; and, unless the first byte says that all are honest, packets with the right connection ids, numbers and checksums say what they
  * like. After each command what holds of the transports' insides is checked; messages must come once, in order and, among the honest, intact;
- * in the end every flow ends, every timer stops and all memory is given back. ctest-timeout: 300
+ * in the end every flow ends, every timer stops and all memory is given back. fuzz-runs: 5000 ctest-timeout: 300
  *
  *   byte 0: bits 0 hostile, 1 small memory, 2 jumbo packets, 3 half-open flows scarce
  *   then commands: a byte of `enum command`, and its operands, below; at the end of the input operands are 0
