@@ -223,7 +223,7 @@ static struct frame_device *open_memif(const char *role, uint32_t mtu)
 {
     char text[256];
     snprintf(link_path, sizeof link_path, "/tmp/machnet-test-memif-%ld", (long)getpid());
-    snprintf(text, sizeof text, "net_memif_%s,role=%s,socket=%s,socket-abstract=no", role, role, link_path);
+    snprintf(text, sizeof text, "net_memif_%s,role=%s,socket=%s,socket-abstract=no,bsize=9216", role, role, link_path);
     return open_device(text, 1, mtu);
 }
 
