@@ -208,6 +208,7 @@ static bool complete_below(struct flow *flow, uint32_t low)
         }
         if (!message->done) {
             send_complete(flow, message);
+            tx->backoff = 0;
         }
     }
     return true;

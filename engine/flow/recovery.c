@@ -240,16 +240,40 @@ static bool given_up(const struct flow *flow, uint64_t now)
     return tx->silent > SILENT_MIN && now - tx->silent_from >= flow->transport->config.dead_peer_ns;
 }
 
-/* The oldest packet in flight with something in it counts as lost; without memory the probe is a PING. */
-static void lose_oldest(struct flow *flow, uint64_t now)
+static bool holds_something(const struct record *record)
+{
+    return (record->flags & RECORD_LIVE) && !(record->flags & (RECORD_COPY | RECORD_ARRIVED));
+}
+
+/* How soon the receiver needs what the packet holds: the number of its first message that is not complete. */
+static uint64_t urgency(const struct flow *flow, const struct record *record)
+{
+    uint64_t first = NEVER;
+    for (uint32_t i = 0; i < record->piece_count; i++) {
+        const struct piece *piece = PIECE_OF(flow, record, i);
+        if (piece_wanted(flow, piece)) {
+            first = min_u64(first, number_from(flow->tx.messages.base, piece->message));
+        }
+    }
+    return first;
+}
+
+/* Of the packets in flight with something in them the one that the receiver needs first counts as lost: it may have refused the others.
+ * Without memory the probe is a PING. */
+static void lose_first(struct flow *flow, uint64_t now)
 {
     struct sender *tx = &flow->tx;
-    uint64_t n = max_u64(tx->live_from, tx->records.base);
-    bool again = false;
-    for (; n < tx->records.end && !again; n++) {
+    const uint64_t from = max_u64(tx->live_from, tx->records.base);
+    uint64_t first = tx->records.end;
+    for (uint64_t n = from; n < tx->records.end; n++) {
         const struct record *record = RECORD(flow, n);
-        if (record->flags & RECORD_LIVE) {
-            again = !(record->flags & (RECORD_COPY | RECORD_ARRIVED));
+        if (holds_something(record) && (first == tx->records.end || urgency(flow, record) < urgency(flow, RECORD(flow, first)))) {
+            first = n;
+        }
+    }
+    for (uint64_t n = from; n < tx->records.end && n <= first; n++) {
+        const struct record *record = RECORD(flow, n);
+        if ((record->flags & RECORD_LIVE) && (n == first || !holds_something(record))) {
             mtu_lost(&flow->peer->mtu, record->length, record->time, now);
             if (!record_lose(flow, n)) {
                 return;
@@ -288,12 +312,21 @@ static void time_out(struct flow *flow, uint64_t now)
     if (tx->silent == 2) {
         congestion_timed_out(&tx->congestion, now);
     }
-    lose_oldest(flow, now);
-    records_trim(flow);
+    lose_first(flow, now);
     ask(flow, now);
+    records_trim(flow);
     if (given_up(flow, now)) {
         flow_end(flow, TRANSPORT_PEER_DEAD, now);
         flow_forget(flow);
+    }
+}
+
+void recovery_go_on(struct flow *flow, uint64_t now)
+{
+    if ((flow->tx.backoff > 0 || flow->tx.tail_probed) && flow->tx.in_flight > 0) {
+        flow->tx.backoff = 0;
+        lose_first(flow, now);
+        ask(flow, now);
     }
 }
 

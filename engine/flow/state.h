@@ -157,7 +157,7 @@ struct sender {
     uint64_t queued_bytes;
     uint32_t max_payload; /* UDP payload that our interface and the peer allow; what the path carries: peer->mtu */
     uint32_t max_message; /* bytes of the longest message that the peer takes */
-    uint32_t backoff;     /* retransmission timeouts since the last progress or sign of life */
+    uint32_t backoff;     /* retransmission timeouts since a packet or message was acknowledged, or the peer has room again */
     uint32_t silent;      /* retransmission timeouts since the last sign of life */
     uint64_t silent_from; /* the first of them */
     bool probe;           /* one packet may go beyond the window, and must elicit an ACK */
@@ -183,6 +183,8 @@ struct receiver {
     uint64_t delivered_bytes;                /* charges of the messages that the reader got */
     uint64_t blocked_bytes, blocked_message; /* the peer waits for that much */
     bool blocked;
+    uint64_t refused; /* if in_refused: the first message that found no memory, */
+    uint32_t refused_length; /* and its length */
     uint32_t large_first, large_count; /* messages that wait for an extent, in order */
     uint32_t grants_owed;
     uint64_t large_bytes, large_lent; /* in large extents reserved and not released; of these with the reader */
@@ -226,13 +228,14 @@ struct flow {
     bool in_transmit, in_first, in_opening, in_undelivered, in_waiting, in_reap; /* in_opening: of the two lists of senders, that of its owner */
     bool over_share; /* waits for its reader to give something back */
     bool starved; /* the next message cannot begin for want of memory */
+    bool in_refused; /* in owner->refused: message rx.refused, and perhaps later ones, found no memory */
     uint64_t deadline; /* of the state: open, half-open, close, linger; NEVER */
     uint64_t stall_at; /* NEVER */
     uint64_t packets_sent, packets_received, packets_lost, packets_retransmitted;
     uint64_t messages_sent, messages_received, bytes_sent, bytes_received;
     struct flow *owner_prev, *owner_next, *peer_prev, *peer_next;
     struct flow *transmit_prev, *transmit_next, *undelivered_prev, *undelivered_next;
-    struct flow *waiting_prev, *waiting_next, *reap_next;
+    struct flow *waiting_prev, *waiting_next, *refused_prev, *refused_next, *reap_next;
     struct sender tx;
     struct receiver rx;
 };

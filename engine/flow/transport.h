@@ -60,6 +60,7 @@ struct transport_owner {
     struct flow *flows;         /* all flows of this owner */
     struct flow *undelivered;   /* flows with something that found no room, FIFO */
     struct flow *waiting_grant; /* flows whose large message waits for an extent, FIFO */
+    struct flow *refused;       /* flows whose message found no memory, FIFO */
     struct flow *opening;       /* flows that want to send an INIT, FIFO */
     struct transport_owner *opening_prev, *opening_next;
     uint32_t max_flows;  /* set by the caller: flows that others open beyond it are refused */
@@ -134,7 +135,7 @@ void transport_owner_init(struct transport_owner *owner, void *user, uint64_t re
 void transport_owner_close(struct transport *transport, struct transport_owner *owner, uint16_t reason, uint64_t now);
 /* There is room again for deliver and lifecycle calls. */
 void transport_owner_resume(struct transport *transport, struct transport_owner *owner, uint64_t now);
-/* There is receive memory again: waiting messages are granted, in turn. */
+/* There is receive memory again: waiting messages are granted, in turn, and senders told to try again. */
 void transport_memory_available(struct transport *transport, struct transport_owner *owner, uint64_t now);
 
 /* Accepts flows for flow address `local` (ip may be any). -EADDRINUSE-like conflicts are the caller's to check; returns false if memory is short. */
