@@ -118,6 +118,8 @@ static void heard(struct flow *flow, uint64_t now)
 {
     flow->packets_received++;
     flow->tx.silent = 0;
+    flow->tx.silence = now - flow->tx.heard_at;
+    flow->tx.heard_at = now;
     peer_heard(flow->peer, now);
 }
 

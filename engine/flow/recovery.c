@@ -16,7 +16,7 @@
 enum {
     THRESHOLD_PACKETS = 3,
     REORDERING_KEPT = 16, /* recoveries */
-    MISTRUSTED_MAX = 4,   /* after so many samples not taken in a row our loop is not late but slow */
+    MISTRUSTED_MAX = 4,   /* after so many stalls without a sample between them the loop is not late but slow */
     SILENT_MIN = 3,       /* timeouts before a flow is given up */
 };
 
@@ -28,6 +28,7 @@ enum {
 
 /* By so much a timer of ours can be late that our own loop must have stood still. */
 #define LATE_SAMPLE MICROSECONDS(100)
+#define LATE_PEER MICROSECONDS(500)
 #define LATE_TIMEOUT MILLISECONDS(1)
 
 /* ---- Round trips ---- */
@@ -76,6 +77,27 @@ static uint32_t at_most_32(uint64_t ns)
     return ns < UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
 }
 
+/* A round trip over a time in which our loop did not run, or the peer's seems not to have (nothing came for much longer than a round trip),
+ * is not that of the path. But if that is so again and again, it is. */
+static bool believed(struct flow *flow, uint64_t rtt, uint64_t now)
+{
+    struct sender *tx = &flow->tx;
+    notice_late_loop(flow->transport, now);
+    if (tx->srtt != 0 && min_u64(rtt, tx->silence) > 4 * (uint64_t)tx->srtt + LATE_PEER) {
+        tx->peer_late_at = now;
+    }
+    const uint64_t late_at = max_u64(flow->transport->late_at, tx->peer_late_at);
+    if (tx->newest_time >= late_at) {
+        tx->mistrusted = 0;
+        return true;
+    }
+    if (tx->mistrusted_at != late_at && tx->mistrusted <= MISTRUSTED_MAX) {
+        tx->mistrusted_at = late_at;
+        tx->mistrusted++;
+    }
+    return tx->mistrusted > MISTRUSTED_MAX;
+}
+
 uint64_t recovery_measure(struct flow *flow, uint64_t largest, uint32_t holding_ns, uint64_t now)
 {
     struct sender *tx = &flow->tx;
@@ -86,12 +108,9 @@ uint64_t recovery_measure(struct flow *flow, uint64_t largest, uint32_t holding_
     tx->newest_time = RECORD(flow, largest)->time;
     uint64_t rtt = now - tx->newest_time;
     tx->newest_rtt = at_most_32(rtt);
-    notice_late_loop(flow->transport, now);
-    if (tx->newest_time < flow->transport->late_at && tx->mistrusted < MISTRUSTED_MAX) {
-        tx->mistrusted++;
+    if (!believed(flow, rtt, now)) {
         return 0;
     }
-    tx->mistrusted = 0;
     const bool known = holding_ns != WIRE_HOLDING_UNKNOWN && holding_ns < rtt;
     rtt = max_u64(rtt - (known ? holding_ns : 0), 1);
     smooth(tx, at_most_32(rtt));

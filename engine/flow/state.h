@@ -143,12 +143,14 @@ struct sender {
     uint64_t loss_at;                           /* a packet in flight is then lost; NEVER */
     uint64_t episode_end;                       /* losses below this number belong to a recovery that was counted */
     uint64_t widened_end;                       /* losses below this number have widened the reordering window */
+    uint64_t heard_at, silence;                 /* when the last packet came; how long after the one before */
+    uint64_t peer_late_at, mistrusted_at;       /* when the peer was last seen to have stood still; the last stall counted */
     struct windowed_min min_rtt;
     uint32_t newest_rtt;       /* from sending the largest acknowledged to its ACK, holding time and all; ns: RACK.rtt */
     uint32_t srtt, rttvar;     /* ns; 0: not known */
     uint8_t reordering;        /* the reordering window, in quarters of the least round trip */
     uint8_t reordering_kept;   /* recoveries until it falls back to one quarter */
-    uint8_t mistrusted;        /* samples in a row that were not taken: our loop was late */
+    uint8_t mistrusted;        /* stalls in a row over which no sample was taken */
     bool reordered;            /* packets have overtaken one another on this path */
     bool measured;             /* srtt is from acknowledgements; otherwise at best from the handshake */
     bool tail_probed;          /* the tail-loss probe has been sent since the last progress */
