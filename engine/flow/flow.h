@@ -176,7 +176,7 @@ void recovery_timeout(struct flow *flow, uint64_t now);
 bool number_is_new(const struct flow *flow, uint64_t number);
 void number_record(struct flow *flow, uint64_t number, bool eliciting, uint64_t now);
 void ack_frame(const struct flow *flow, struct wire_frame *frame, uint64_t now);
-void ack_sent(struct flow *flow);
+void ack_sent(struct flow *flow, uint64_t now);
 /* How long an ACK is held back that nothing makes urgent; of the peer's we assume the same. ns */
 uint64_t ack_delay(const struct flow *flow);
 /* Returns false if the peer broke the protocol. */

@@ -528,7 +528,7 @@ size_t send_transmit(struct flow *flow, uint8_t *buffer, size_t capacity, uint64
         return 0;
     }
     if (acknowledges) {
-        ack_sent(flow);
+        ack_sent(flow, now);
     }
     pad(&packet);
     return finish(flow, &packet, now);

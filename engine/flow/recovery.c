@@ -78,7 +78,7 @@ static uint32_t at_most_32(uint64_t ns)
 }
 
 /* A round trip over a time in which our loop did not run, or the peer's seems not to have (nothing came for much longer than a round trip),
- * is not that of the path. But if that is so again and again, it is. */
+ * is not that of the path. But if that is so again and again, or what was under way comes back long after that time, it is. */
 static bool believed(struct flow *flow, uint64_t rtt, uint64_t now)
 {
     struct sender *tx = &flow->tx;
@@ -87,7 +87,8 @@ static bool believed(struct flow *flow, uint64_t rtt, uint64_t now)
         tx->peer_late_at = now;
     }
     const uint64_t late_at = max_u64(flow->transport->late_at, tx->peer_late_at);
-    if (tx->newest_time >= late_at) {
+    const uint64_t all_back = late_at + max_u64(4 * (uint64_t)tx->srtt, LATE_TIMEOUT);
+    if (tx->newest_time >= late_at || (tx->srtt != 0 && now > all_back)) {
         tx->mistrusted = 0;
         return true;
     }

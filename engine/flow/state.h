@@ -178,6 +178,7 @@ struct receiver {
     uint64_t ack_at;         /* an ACK is due; NEVER */
     uint32_t unacknowledged; /* ack-eliciting packets */
     bool ack_now;
+    bool repeat_ack; /* numbers are missing of which no ACK has told */
     uint64_t limit_bytes, limit_messages; /* credit given */
     uint64_t told_bytes, told_messages;   /* credit that a CREDIT frame or the handshake told */
     uint64_t charged;                     /* of messages that have come */
