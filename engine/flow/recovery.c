@@ -287,7 +287,8 @@ static void lose_first(struct flow *flow, uint64_t now)
     uint64_t first = tx->records.end;
     for (uint64_t n = from; n < tx->records.end; n++) {
         const struct record *record = RECORD(flow, n);
-        if (holds_something(record) && (first == tx->records.end || urgency(flow, record) < urgency(flow, RECORD(flow, first)))) {
+        if (holds_something(record) &&
+            (first == tx->records.end || urgency(flow, record) < urgency(flow, RECORD(flow, first)))) {
             first = n;
         }
     }
