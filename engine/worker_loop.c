@@ -116,7 +116,7 @@ uint32_t worker_turn(struct worker *worker, uint64_t now)
  * comes. */
 static void sleep_until_called(struct worker *worker, uint64_t now)
 {
-    uint64_t next = transport_next_timeout(worker->transport);
+    uint64_t next = transport_sleep_until(worker->transport);
     if (worker->channel_deadline < next)
         next = worker->channel_deadline;
     const uint64_t nic_timer = worker->ports[PORT_NIC]->timer_ns;

@@ -126,6 +126,7 @@ void number_record(struct flow *flow, uint64_t number, bool eliciting, uint64_t 
     struct receiver *rx = &flow->rx;
     bool in_order = number == rx->next_number;
     if (number >= rx->next_number) {
+        rx->repeat_ack |= !in_order;
         advance(rx, number);
         rx->largest_time = now;
     }
@@ -178,11 +179,13 @@ void ack_frame(const struct flow *flow, struct wire_frame *frame, uint64_t now)
     }
 }
 
-void ack_sent(struct flow *flow)
+/* One that told of packets newly missing is told once more a little later: if it is lost, what is missing comes again only after a timeout. */
+void ack_sent(struct flow *flow, uint64_t now)
 {
     flow->rx.unacknowledged = 0;
     flow->rx.ack_now = false;
-    flow->rx.ack_at = NEVER;
+    flow->rx.ack_at = flow->rx.repeat_ack ? now + ack_delay(flow) : NEVER;
+    flow->rx.repeat_ack = false;
 }
 
 /* Acknowledges the packets [first, last] that are in flight or were declared lost; returns how many. */
@@ -261,6 +264,7 @@ static bool complete_below(struct flow *flow, uint32_t low)
         }
         if (!message->done) {
             send_complete(flow, message);
+            tx->backoff = 0;
         }
     }
     return true;

@@ -137,6 +137,7 @@ static void round_over(struct congestion *congestion, const struct congestion_ac
     if (tally >= within(TALLY_ROUNDS * (uint64_t)congestion_window(congestion), TALLY_MIN, TALLY_MAX)) {
         weigh_losses(congestion, ack->next);
     }
+    congestion->undo_timeout = 0;
     congestion->round_delay_ns = 0;
     congestion->round_samples = 0;
     congestion->round_end = ack->next;
@@ -190,11 +191,18 @@ static void swift_timed_out(struct congestion *congestion, uint64_t now)
     congestion->threshold = within(congestion->window / 2, 2 * PACKET, congestion->window_max);
     congestion->slow_start = true;
     congestion->undo_losses = 0;
+    congestion->undo_timeout = congestion->window;
     set_window(congestion, PACKET < congestion->window / 2 ? PACKET : congestion->window / 2);
 }
 
 static void swift_spurious(struct congestion *congestion, uint64_t number)
 {
+    if (congestion->undo_timeout > congestion->window) { /* nothing was lost but time (RFC 4015) */
+        congestion->window = congestion->undo_timeout;
+        congestion->threshold = congestion->window_max;
+        congestion->slow_start = false;
+    }
+    congestion->undo_timeout = 0;
     if (number >= congestion->answered) {
         congestion->tally_lost = (uint16_t)(congestion->tally_lost - (congestion->tally_lost > 0));
     } else if (number >= congestion->answered_from && congestion->undo_losses > 0 && --congestion->undo_losses == 0) {

@@ -51,6 +51,7 @@ static enum transport_delivery deliver_messages(struct flow *flow)
             return result;
         }
     }
+    refused_delivered(flow);
     if (deque_count(&rx->messages) == 0) {
         deque_reset(&rx->messages, &flow->transport->pool, sizeof(struct incoming));
     }

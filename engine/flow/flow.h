@@ -129,7 +129,7 @@ void send_complete(struct flow *flow, struct outgoing *message);
 /* Drops what is complete at the front. */
 void send_trim(struct flow *flow);
 /* Frames from the peer; false: it broke the protocol. */
-bool send_credit(struct flow *flow, uint64_t bytes, uint32_t messages);
+bool send_credit(struct flow *flow, uint64_t bytes, uint32_t messages, uint64_t now);
 bool send_grant(struct flow *flow, uint32_t message, uint32_t bytes);
 
 /* ---- records.c: packets in flight or declared lost ---- */
@@ -145,7 +145,7 @@ void record_control_again(struct flow *flow, uint64_t number);
 /* The last packet in flight of which a copy could be sent; false: there is none. */
 bool record_last(const struct flow *flow, uint64_t *number);
 /* Whether a lost piece still must be sent. */
-bool piece_wanted(struct flow *flow, const struct piece *piece);
+bool piece_wanted(const struct flow *flow, const struct piece *piece);
 /* Drops the records at the front that nobody asks for any more. */
 void records_trim(struct flow *flow);
 void records_free(struct flow *flow);
@@ -162,6 +162,8 @@ uint64_t recovery_min_rtt(const struct flow *flow);
 void recovery_acknowledged(struct flow *flow, uint64_t number, bool lost);
 /* An ACK that brought something new has been applied: declares lost what it shows to be. */
 void recovery_progress(struct flow *flow, uint32_t holding_ns, uint64_t now);
+/* The peer has room again: what it may have refused is sent now, not at the next timeout. */
+void recovery_go_on(struct flow *flow, uint64_t now);
 /* The retransmission timeout without backoff, ns. */
 uint64_t retransmission_timeout(const struct flow *flow);
 /* When the peer is to be asked; NEVER if nothing is in flight. */
@@ -180,7 +182,7 @@ void numbers_forget(struct flow *flow);
 /* When that is due; NEVER. */
 uint64_t numbers_forget_at(const struct flow *flow);
 void ack_frame(const struct flow *flow, struct wire_frame *frame, uint64_t now);
-void ack_sent(struct flow *flow);
+void ack_sent(struct flow *flow, uint64_t now);
 /* How long an ACK is held back that nothing makes urgent; of the peer's we assume the same. ns */
 uint64_t ack_delay(const struct flow *flow);
 /* Returns false if the peer broke the protocol. */
@@ -247,6 +249,17 @@ void grant_stalled(struct flow *flow, uint64_t now);
 void grant_head(struct flow *flow, bool placed, uint64_t now);
 /* A large extent was given back. */
 void grant_released(struct flow *flow, uint64_t large_bytes);
+
+/* ---- refused.c ---- */
+
+/* Message `number` has come, and found no memory. */
+void refused_add(struct flow *flow, uint64_t number, uint32_t length);
+/* Nobody waits for memory any more, or the flow has ended. */
+void refused_remove(struct flow *flow);
+/* Messages were delivered: the next may be the one that was refused. */
+void refused_delivered(struct flow *flow);
+/* There is memory again. */
+void refused_run(struct transport_owner *owner);
 
 /* ---- close.c ---- */
 

@@ -206,6 +206,7 @@ void handshake_confirmed(struct flow *flow, uint64_t now)
     if (flow->tx.backoff == 1) {
         recovery_first_guess(flow, now - flow->tx.probe_from, now);
     }
+    flow->tx.backoff = 0;
     flow->state = FLOW_OPEN;
     flow->deadline = NEVER;
     flow->announce_owed = true;

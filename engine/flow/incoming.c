@@ -80,6 +80,9 @@ static enum placement begin(struct flow *flow, struct incoming *message, uint64_
         grant_head(flow, taken, now);
     }
     if (!taken) {
+        if (total <= LARGE_MESSAGE) {
+            refused_add(flow, number, total);
+        }
         return NOT_PLACED;
     }
     rx->charged += charge;
@@ -154,6 +157,7 @@ enum placement incoming_place(struct flow *flow, const struct wire_frame *frame,
 static void forget_waiting(struct flow *flow)
 {
     grant_leave(flow);
+    refused_remove(flow);
     flow->rx.large_count = 0;
     flow->starved = false;
     flow->stall_at = NEVER;

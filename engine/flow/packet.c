@@ -20,6 +20,7 @@ struct packet {
     bool eliciting;
     bool more;  /* something was left out because the packet is full */
     bool again; /* holds what was sent before */
+    bool single; /* is to hold pieces of one message only */
 };
 
 static bool add_frame(struct packet *packet, const struct wire_frame *frame)
@@ -157,6 +158,12 @@ static bool add_bytes(struct flow *flow, struct packet *packet, uint64_t number,
 static bool emit(struct flow *flow, struct packet *packet, uint64_t number, uint32_t offset, uint32_t length)
 {
     struct deque *pieces = &flow->tx.pieces;
+    if (packet->single && packet->piece_count > 0) {
+        const struct piece *last = deque_at(pieces, pieces->end - 1, sizeof *last);
+        if (last->message != (uint32_t)number) {
+            return false;
+        }
+    }
     if (deque_count(pieces) >= PIECES_MAX || !deque_reserve(pieces, &flow->transport->pool, 1, sizeof(struct piece)) ||
         !add_bytes(flow, packet, number, offset, length)) {
         return false;
@@ -295,13 +302,31 @@ static bool window_full(const struct sender *tx)
     return tx->in_flight >= congestion_window(&tx->congestion);
 }
 
+/* Whether the receiver waits for the large message that is being sent sooner than for what was lost: it may have no memory for later
+ * messages before that one is complete. */
+static bool held_is_first(const struct sender *tx)
+{
+    if (tx->held_count == 0 || deque_count(&tx->again) == 0) {
+        return false;
+    }
+    const struct piece *lost = deque_at(&tx->again, tx->again.base, sizeof *lost);
+    return number_from(tx->messages.base, tx->held_first) < number_from(tx->messages.base, lost->message);
+}
+
+/* After two timeouts a packet holds one message: if it is refused, others must not be refused with it. */
 static void add_data(struct flow *flow, struct packet *packet, uint64_t now)
 {
     struct sender *tx = &flow->tx;
     if (flow->state == FLOW_ENDED || (!tx->probe && (window_full(tx) || tx->pace_at > now))) {
         return;
     }
-    add_again(flow, packet);
+    packet->single = tx->backoff >= 2;
+    if (held_is_first(tx)) {
+        add_held(flow, packet);
+    }
+    if (!packet->more) {
+        add_again(flow, packet);
+    }
     if (!packet->more) {
         add_held(flow, packet);
     }
@@ -503,7 +528,7 @@ size_t send_transmit(struct flow *flow, uint8_t *buffer, size_t capacity, uint64
         return 0;
     }
     if (acknowledges) {
-        ack_sent(flow);
+        ack_sent(flow, now);
     }
     pad(&packet);
     return finish(flow, &packet, now);

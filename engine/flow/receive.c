@@ -68,7 +68,7 @@ static enum placement apply(struct flow *flow, const struct wire_frame *frame, u
     case WIRE_FRAME_ACK:
         return verdict(ack_receive(flow, frame, now));
     case WIRE_FRAME_CREDIT:
-        return verdict(!open || send_credit(flow, frame->credit.bytes, frame->credit.messages));
+        return verdict(!open || send_credit(flow, frame->credit.bytes, frame->credit.messages, now));
     case WIRE_FRAME_GRANT:
         return verdict(!open || send_grant(flow, frame->grant.message, frame->grant.bytes));
     case WIRE_FRAME_FIN:
@@ -118,7 +118,8 @@ static void heard(struct flow *flow, uint64_t now)
 {
     flow->packets_received++;
     flow->tx.silent = 0;
-    flow->tx.backoff = 0;
+    flow->tx.silence = now - flow->tx.heard_at;
+    flow->tx.heard_at = now;
     peer_heard(flow->peer, now);
 }
 

@@ -4,8 +4,11 @@
 
 #define PIECE(deque, n) ((struct piece *)deque_at(deque, n, sizeof(struct piece)))
 
-/* Of the time that a lost packet is remembered, besides four round trips. */
+/* How much later than a lost packet another one may have been sent and acknowledged before the lost one is forgotten: four round trips
+ * and REMEMBER_MIN; while few packets are remembered, REMEMBER_FEW, in case the round trip is longer by far than we know. */
 #define REMEMBER_MIN MILLISECONDS(1)
+#define REMEMBER_FEW MILLISECONDS(1000)
+enum { FEW_RECORDS = 256 };
 
 bool records_reserve(struct flow *flow)
 {
@@ -23,15 +26,16 @@ bool records_reserve(struct flow *flow)
 /* A lost packet may turn out to have arrived as long as nothing that was sent much later has been acknowledged. */
 static bool remembered(const struct sender *tx, const struct record *record)
 {
-    const uint64_t until = record->time + 4 * (uint64_t)tx->srtt + REMEMBER_MIN;
-    return (record->flags & RECORD_LOST) && tx->newest_time <= until;
+    const bool few = deque_count(&tx->records) <= FEW_RECORDS;
+    const uint64_t longest = max_u64(4 * (uint64_t)tx->srtt + REMEMBER_MIN, few ? REMEMBER_FEW : 0);
+    return (record->flags & RECORD_LOST) && tx->newest_time <= record->time + longest;
 }
 
 void records_trim(struct flow *flow)
 {
     struct sender *tx = &flow->tx;
     /* While a timeout's packet is still to go out, the acknowledgement of what it gave up may yet come, and is all that stops it. */
-    const bool nothing_out = tx->in_flight == 0 && deque_count(&tx->again) == 0 && !tx->probe;
+    const bool nothing_out = tx->in_flight == 0 && deque_count(&tx->again) == 0 && !send_urgent(flow);
     while (tx->records.base < tx->records.end) {
         const struct record *record = RECORD(flow, tx->records.base);
         if ((record->flags & RECORD_LIVE) || (!nothing_out && remembered(tx, record))) {
@@ -53,7 +57,7 @@ void records_free(struct flow *flow)
 }
 
 /* The message of a piece, or NULL if nothing of it is needed any more. */
-static struct outgoing *piece_message(struct flow *flow, const struct piece *piece)
+static struct outgoing *piece_message(const struct flow *flow, const struct piece *piece)
 {
     uint64_t number = number_from(flow->tx.messages.base, piece->message);
     if (!deque_holds(&flow->tx.messages, number) || OUTGOING(flow, number)->done) {
@@ -62,7 +66,7 @@ static struct outgoing *piece_message(struct flow *flow, const struct piece *pie
     return OUTGOING(flow, number);
 }
 
-bool piece_wanted(struct flow *flow, const struct piece *piece)
+bool piece_wanted(const struct flow *flow, const struct piece *piece)
 {
     const struct outgoing *message = piece_message(flow, piece);
     return message && (piece->length > 0 || message->length == 0);

@@ -16,7 +16,7 @@
 enum {
     THRESHOLD_PACKETS = 3,
     REORDERING_KEPT = 16, /* recoveries */
-    MISTRUSTED_MAX = 4,   /* after so many samples not taken in a row our loop is not late but slow */
+    MISTRUSTED_MAX = 4,   /* after so many stalls without a sample between them the loop is not late but slow */
     SILENT_MIN = 3,       /* timeouts before a flow is given up */
 };
 
@@ -28,6 +28,7 @@ enum {
 
 /* By so much a timer of ours can be late that our own loop must have stood still. */
 #define LATE_SAMPLE MICROSECONDS(100)
+#define LATE_PEER MICROSECONDS(500)
 #define LATE_TIMEOUT MILLISECONDS(1)
 
 /* ---- Round trips ---- */
@@ -76,6 +77,28 @@ static uint32_t at_most_32(uint64_t ns)
     return ns < UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
 }
 
+/* A round trip over a time in which our loop did not run, or the peer's seems not to have (nothing came for much longer than a round trip),
+ * is not that of the path. But if that is so again and again, or what was under way comes back long after that time, it is. */
+static bool believed(struct flow *flow, uint64_t rtt, uint64_t now)
+{
+    struct sender *tx = &flow->tx;
+    notice_late_loop(flow->transport, now);
+    if (tx->srtt != 0 && min_u64(rtt, tx->silence) > 4 * (uint64_t)tx->srtt + LATE_PEER) {
+        tx->peer_late_at = now;
+    }
+    const uint64_t late_at = max_u64(flow->transport->late_at, tx->peer_late_at);
+    const uint64_t all_back = late_at + max_u64(4 * (uint64_t)tx->srtt, LATE_TIMEOUT);
+    if (tx->newest_time >= late_at || (tx->srtt != 0 && now > all_back)) {
+        tx->mistrusted = 0;
+        return true;
+    }
+    if (tx->mistrusted_at != late_at && tx->mistrusted <= MISTRUSTED_MAX) {
+        tx->mistrusted_at = late_at;
+        tx->mistrusted++;
+    }
+    return tx->mistrusted > MISTRUSTED_MAX;
+}
+
 uint64_t recovery_measure(struct flow *flow, uint64_t largest, uint32_t holding_ns, uint64_t now)
 {
     struct sender *tx = &flow->tx;
@@ -86,12 +109,9 @@ uint64_t recovery_measure(struct flow *flow, uint64_t largest, uint32_t holding_
     tx->newest_time = RECORD(flow, largest)->time;
     uint64_t rtt = now - tx->newest_time;
     tx->newest_rtt = at_most_32(rtt);
-    notice_late_loop(flow->transport, now);
-    if (tx->newest_time < flow->transport->late_at && tx->mistrusted < MISTRUSTED_MAX) {
-        tx->mistrusted++;
+    if (!believed(flow, rtt, now)) {
         return 0;
     }
-    tx->mistrusted = 0;
     const bool known = holding_ns != WIRE_HOLDING_UNKNOWN && holding_ns < rtt;
     rtt = max_u64(rtt - (known ? holding_ns : 0), 1);
     smooth(tx, at_most_32(rtt));
@@ -240,16 +260,41 @@ static bool given_up(const struct flow *flow, uint64_t now)
     return tx->silent > SILENT_MIN && now - tx->silent_from >= flow->transport->config.dead_peer_ns;
 }
 
-/* The oldest packet in flight with something in it counts as lost; without memory the probe is a PING. */
-static void lose_oldest(struct flow *flow, uint64_t now)
+static bool holds_something(const struct record *record)
+{
+    return (record->flags & RECORD_LIVE) && !(record->flags & (RECORD_COPY | RECORD_ARRIVED));
+}
+
+/* How soon the receiver needs what the packet holds: the number of its first message that is not complete. */
+static uint64_t urgency(const struct flow *flow, const struct record *record)
+{
+    uint64_t first = NEVER;
+    for (uint32_t i = 0; i < record->piece_count; i++) {
+        const struct piece *piece = PIECE_OF(flow, record, i);
+        if (piece_wanted(flow, piece)) {
+            first = min_u64(first, number_from(flow->tx.messages.base, piece->message));
+        }
+    }
+    return first;
+}
+
+/* Of the packets in flight with something in them the one that the receiver needs first counts as lost: it may have refused the others.
+ * Without memory the probe is a PING. */
+static void lose_first(struct flow *flow, uint64_t now)
 {
     struct sender *tx = &flow->tx;
-    uint64_t n = max_u64(tx->live_from, tx->records.base);
-    bool again = false;
-    for (; n < tx->records.end && !again; n++) {
+    const uint64_t from = max_u64(tx->live_from, tx->records.base);
+    uint64_t first = tx->records.end;
+    for (uint64_t n = from; n < tx->records.end; n++) {
         const struct record *record = RECORD(flow, n);
-        if (record->flags & RECORD_LIVE) {
-            again = !(record->flags & (RECORD_COPY | RECORD_ARRIVED));
+        if (holds_something(record) &&
+            (first == tx->records.end || urgency(flow, record) < urgency(flow, RECORD(flow, first)))) {
+            first = n;
+        }
+    }
+    for (uint64_t n = from; n < tx->records.end && n <= first; n++) {
+        const struct record *record = RECORD(flow, n);
+        if ((record->flags & RECORD_LIVE) && (n == first || !holds_something(record))) {
             mtu_lost(&flow->peer->mtu, record->length, record->time, now);
             if (!record_lose(flow, n)) {
                 return;
@@ -288,12 +333,21 @@ static void time_out(struct flow *flow, uint64_t now)
     if (tx->silent == 2) {
         congestion_timed_out(&tx->congestion, now);
     }
-    lose_oldest(flow, now);
+    lose_first(flow, now);
     ask(flow, now);
     records_trim(flow);
     if (given_up(flow, now)) {
         flow_end(flow, TRANSPORT_PEER_DEAD, now);
         flow_forget(flow);
+    }
+}
+
+void recovery_go_on(struct flow *flow, uint64_t now)
+{
+    if ((flow->tx.backoff > 0 || flow->tx.tail_probed) && flow->tx.in_flight > 0) {
+        flow->tx.backoff = 0;
+        lose_first(flow, now);
+        ask(flow, now);
     }
 }
 

@@ -94,11 +94,12 @@ bool send_drained(const struct flow *flow)
     return flow->tx.next == flow->tx.messages.end && flow->tx.held_count == 0;
 }
 
-bool send_credit(struct flow *flow, uint64_t bytes, uint32_t messages)
+bool send_credit(struct flow *flow, uint64_t bytes, uint32_t messages, uint64_t now)
 {
     struct sender *tx = &flow->tx;
     tx->credit_bytes = max_u64(tx->credit_bytes, bytes);
     tx->credit_messages = max_u64(tx->credit_messages, wire_expand32(messages, tx->begun));
+    recovery_go_on(flow, now);
     flow_activate(flow);
     return true;
 }

@@ -143,12 +143,14 @@ struct sender {
     uint64_t loss_at;                           /* a packet in flight is then lost; NEVER */
     uint64_t episode_end;                       /* losses below this number belong to a recovery that was counted */
     uint64_t widened_end;                       /* losses below this number have widened the reordering window */
+    uint64_t heard_at, silence;                 /* when the last packet came; how long after the one before */
+    uint64_t peer_late_at, mistrusted_at; /* when the peer was last seen to have stood still; the last stall counted */
     struct windowed_min min_rtt;
     uint32_t newest_rtt;       /* from sending the largest acknowledged to its ACK, holding time and all; ns: RACK.rtt */
     uint32_t srtt, rttvar;     /* ns; 0: not known */
     uint8_t reordering;        /* the reordering window, in quarters of the least round trip */
     uint8_t reordering_kept;   /* recoveries until it falls back to one quarter */
-    uint8_t mistrusted;        /* samples in a row that were not taken: our loop was late */
+    uint8_t mistrusted;        /* stalls in a row over which no sample was taken */
     bool reordered;            /* packets have overtaken one another on this path */
     bool measured;             /* srtt is from acknowledgements; otherwise at best from the handshake */
     bool tail_probed;          /* the tail-loss probe has been sent since the last progress */
@@ -157,7 +159,8 @@ struct sender {
     uint64_t queued_bytes;
     uint32_t max_payload; /* UDP payload that our interface and the peer allow; what the path carries: peer->mtu */
     uint32_t max_message; /* bytes of the longest message that the peer takes */
-    uint32_t backoff;     /* retransmission timeouts since the last progress or sign of life */
+    uint32_t
+        backoff; /* retransmission timeouts since a packet or message was acknowledged, or the peer has room again */
     uint32_t silent;      /* retransmission timeouts since the last sign of life */
     uint64_t silent_from; /* the first of them */
     bool probe;           /* one packet may go beyond the window, and must elicit an ACK */
@@ -176,6 +179,7 @@ struct receiver {
     uint64_t ack_at;         /* an ACK is due; NEVER */
     uint32_t unacknowledged; /* ack-eliciting packets */
     bool ack_now;
+    bool repeat_ack;                      /* numbers are missing of which no ACK has told */
     uint64_t limit_bytes, limit_messages; /* credit given */
     uint64_t told_bytes, told_messages;   /* credit that a CREDIT frame or the handshake told */
     uint64_t charged;                     /* of messages that have come */
@@ -183,6 +187,8 @@ struct receiver {
     uint64_t delivered_bytes;                /* charges of the messages that the reader got */
     uint64_t blocked_bytes, blocked_message; /* the peer waits for that much */
     bool blocked;
+    uint64_t refused;                  /* if in_refused: the first message that found no memory, */
+    uint32_t refused_length;           /* and its length */
     uint32_t large_first, large_count; /* messages that wait for an extent, in order */
     uint32_t grants_owed;
     uint64_t large_bytes, large_lent; /* in large extents reserved and not released; of these with the reader */
@@ -222,13 +228,14 @@ struct flow {
     bool in_transmit, in_first, in_opening, in_undelivered, in_waiting, in_reap; /* in_opening: of the two lists of senders, that of its owner */
     bool over_share; /* waits for its reader to give something back */
     bool starved; /* the next message cannot begin for want of memory */
+    bool in_refused;   /* in owner->refused: message rx.refused, and perhaps later ones, found no memory */
     uint64_t deadline; /* of the state: open, half-open, close, linger; NEVER */
     uint64_t stall_at; /* NEVER */
     uint64_t packets_sent, packets_received, packets_lost, packets_retransmitted;
     uint64_t messages_sent, messages_received, bytes_sent, bytes_received;
     struct flow *owner_prev, *owner_next, *peer_prev, *peer_next;
     struct flow *transmit_prev, *transmit_next, *undelivered_prev, *undelivered_next;
-    struct flow *waiting_prev, *waiting_next, *reap_next;
+    struct flow *waiting_prev, *waiting_next, *refused_prev, *refused_next, *reap_next;
     struct sender tx;
     struct receiver rx;
 };

@@ -319,6 +319,19 @@ static void flow_timeout(struct flow *flow, uint64_t now)
     }
 }
 
+uint64_t transport_sleep_until(struct transport *transport)
+{
+    struct heap_timer *first;
+    while ((first = heap_first(&transport->heap)) && first->kind == TIMER_FLOW) {
+        const uint64_t at = flow_deadline((struct flow *)((char *)first - offsetof(struct flow, timer)));
+        if (at <= first->at) {
+            break;
+        }
+        heap_set(&transport->heap, first, at);
+    }
+    return transport_next_timeout(transport);
+}
+
 void transport_timeout(struct transport *transport, uint64_t now)
 {
     struct heap_timer *first;

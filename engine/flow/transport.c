@@ -113,6 +113,7 @@ void transport_owner_resume(struct transport *transport, struct transport_owner 
 void transport_memory_available(struct transport *transport, struct transport_owner *owner, uint64_t now)
 {
     grant_run(transport, owner, now);
+    refused_run(owner);
     transport_reap(transport);
 }
 

@@ -60,6 +60,7 @@ struct transport_owner {
     struct flow *flows;         /* all flows of this owner */
     struct flow *undelivered;   /* flows with something that found no room, FIFO */
     struct flow *waiting_grant; /* flows whose large message waits for an extent, FIFO */
+    struct flow *refused;       /* flows whose message found no memory, FIFO */
     struct flow *opening;       /* flows that want to send an INIT, FIFO */
     struct transport_owner *opening_prev, *opening_next;
     uint32_t max_flows;  /* set by the caller: flows that others open beyond it are refused */
@@ -134,7 +135,7 @@ void transport_owner_init(struct transport_owner *owner, void *user, uint64_t re
 void transport_owner_close(struct transport *transport, struct transport_owner *owner, uint16_t reason, uint64_t now);
 /* There is room again for deliver and lifecycle calls. */
 void transport_owner_resume(struct transport *transport, struct transport_owner *owner, uint64_t now);
-/* There is receive memory again: waiting messages are granted, in turn. */
+/* There is receive memory again: waiting messages are granted, in turn, and senders told to try again. */
 void transport_memory_available(struct transport *transport, struct transport_owner *owner, uint64_t now);
 
 /* Accepts flows for flow address `local` (ip may be any). -EADDRINUSE-like conflicts are the caller's to check; returns false if memory is short. */
@@ -191,6 +192,8 @@ bool transport_take_claim(struct transport *transport, struct transport_claim *c
 void transport_claimed(struct transport *transport, const struct transport_claim *claim, uint64_t now);
 /* When transport_timeout must be called next; UINT64_MAX: never. */
 uint64_t transport_next_timeout(const struct transport *transport);
+/* The same for one who will sleep until then: it takes away deadlines that are not meant any more. */
+uint64_t transport_sleep_until(struct transport *transport);
 void transport_timeout(struct transport *transport, uint64_t now);
 /* True if transport_transmit may have something. */
 bool transport_wants_transmit(const struct transport *transport);

@@ -109,6 +109,7 @@ static void check_flow(const struct transport *transport, const struct flow *flo
     assert(!flow->in_undelivered || flow->owner);
     assert(!flow->in_waiting || (flow->owner && flow->rx.large_count > 0));
     assert((flow->rx.large_count > 0) == flow->in_waiting);
+    assert(!flow->in_refused || (flow->owner && flow->rx.refused >= flow->rx.messages.base));
     if (flow_on_network(flow)) {
         check_sender(flow);
         check_receiver(flow);
@@ -136,13 +137,14 @@ void flow_check_owner(const struct transport_owner *owner, uint64_t orphan_bytes
 {
     const struct flow *flow;
     uint64_t promised = orphan_bytes;
-    uint32_t flows = 0, half_open = 0, waiting = 0, waiting_listed = 0;
+    uint32_t flows = 0, half_open = 0, waiting = 0, waiting_listed = 0, refused = 0, refused_listed = 0;
     DL_FOREACH2(owner->flows, flow, owner_next)
     {
         assert(flow->owner == owner);
         flows++;
         half_open += flow->state == FLOW_ACCEPTING;
         waiting += flow->in_waiting;
+        refused += flow->in_refused;
         /* What the reader of a closed flow holds is an orphan's. */
         promised += flow->rx.limit_bytes - (flow->closed ? flow->rx.delivered_bytes : flow->rx.released_bytes);
     }
@@ -150,6 +152,11 @@ void flow_check_owner(const struct transport_owner *owner, uint64_t orphan_bytes
     {
         waiting_listed++;
     }
+    DL_FOREACH2(owner->refused, flow, refused_next)
+    {
+        refused_listed++;
+    }
+    assert(refused == refused_listed);
     assert(flows == owner->flow_count && half_open == owner->half_open && waiting == waiting_listed);
     assert(promised == owner->promised_bytes);
 }

@@ -20,6 +20,7 @@ static bool op_reserve(struct transport_owner *owner, uint32_t length, bool last
         if (!last_reserve || length > side->memory_left + side->reserve_left) {
             return false;
         }
+        side->reserve_used += length - side->memory_left;
         side->reserve_left -= length - side->memory_left;
         side->memory_left = 0;
     } else {
@@ -39,7 +40,11 @@ static void give_back(struct pair_side *side, uint8_t *data, uint32_t length)
 {
     assert(memcmp(data + length, &canary, sizeof canary) == 0); /* nobody wrote behind it */
     free(data);
-    side->memory_left += length;
+    /* The reserve is filled up first. */
+    const uint64_t reserve = length < side->reserve_used ? length : side->reserve_used;
+    side->reserve_used -= reserve;
+    side->reserve_left += reserve;
+    side->memory_left += length - reserve;
     side->extents--;
 }
 

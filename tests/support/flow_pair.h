@@ -38,6 +38,7 @@ struct pair_side {
     struct pair_flow flows[PAIR_FLOWS_MAX];
     uint32_t flow_count, accepted_count;
     uint64_t memory_left, reserve_left; /* bytes */
+    uint64_t reserve_used;
     uint32_t extents;                   /* reserved and not given back */
     struct transport_extent newest;     /* extent reserved; filled with PAIR_FRESH */
     bool keep;                          /* the reader does not release */

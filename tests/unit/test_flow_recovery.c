@@ -284,3 +284,76 @@ Test(recovery, a_slow_loop_asks_too)
     expect_all(&pair, flow);
     pair_fini(&pair);
 }
+
+/* Of the 47 packets of a message every other one of the first 42 comes late, the others never. */
+Test(recovery, of_what_waits_to_be_sent_again_only_what_has_not_arrived_is)
+{
+    struct pair pair;
+    struct pair_flow *flow = measured(&pair);
+    const uint64_t again = counters(&pair)->packets_retransmitted, lost = UINT64_C(0x15555555555);
+    pair.late = 40 * US;
+    meet(lost, lost << 1);
+    pair_send(flow, 65536);
+    while (flow->sent_ok < flow->sent && pair.now < 10000 * PAIR_MS) {
+        pair_run(&pair, 10 * US);
+        cr_assert_leq(flow->sent_ok, pair.b.flows[0].received, "acknowledged before it came");
+    }
+    expect_all(&pair, flow);
+    const uint64_t sent_again = counters(&pair)->packets_retransmitted - again;
+    cr_assert(sent_again >= 21 && sent_again < 42, "%llu", (unsigned long long)sent_again);
+    pair_fini(&pair);
+}
+
+/* The round trip is longer by far than the timeout, and both sides hear something of the other all the time. */
+Test(recovery, late_acknowledgement_of_what_was_given_up_counts)
+{
+    struct pair pair;
+    struct pair_flow *flow = measured(&pair), *other = &pair.b.flows[0];
+    pair.delay = 40 * PAIR_MS;
+    const uint64_t before = pair.packets;
+    pair_close(flow, false);
+    pair_close(other, false);
+    pair_run(&pair, 100 * PAIR_MS);
+    cr_assert_eq(flow->ended, 1);
+    cr_assert_eq(other->ended, 1);
+    cr_assert_eq(flow->status, TRANSPORT_OK);
+    pair_settle(&pair);
+    cr_assert_leq(pair.packets - before, 130, "%llu", (unsigned long long)(pair.packets - before));
+    pair_fini(&pair);
+}
+
+/* Two sides that do not close, whose round trip has grown: it is measured again. */
+Test(recovery, grown_round_trip_is_measured)
+{
+    struct pair pair;
+    struct pair_flow *flow = measured(&pair);
+    struct transport_flow_info info;
+    pair.delay = 20 * PAIR_MS;
+    for (uint32_t i = 0; i < 40; i++) {
+        pair_send(flow, 100);
+        pair_run(&pair, 60 * PAIR_MS);
+    }
+    pair_run(&pair, 500 * PAIR_MS);
+    expect_all(&pair, flow);
+    transport_flow_info(flow->flow, &info);
+    cr_assert_gt(info.srtt_ns, 20 * PAIR_MS, "%llu", (unsigned long long)info.srtt_ns);
+    pair_fini(&pair);
+}
+
+/* Each packet is answered by an ACK that says nothing new. */
+Test(recovery, receiver_without_memory_is_asked_ever_more_rarely_and_says_when_it_has_some)
+{
+    struct pair pair;
+    struct pair_flow *flow = measured(&pair);
+    pair.b.memory_left = pair.b.reserve_left = 0;
+    meet(0, 0);
+    pair_send(flow, 300);
+    pair_run(&pair, 1000 * PAIR_MS);
+    cr_assert_eq(flow->sent_ok, flow->sent - 1);
+    cr_assert_leq(line.count - line.mark, 20, "%u", line.count - line.mark);
+    pair.b.memory_left = 1 << 20;
+    transport_memory_available(pair.b.transport, &pair.b.owner, pair.now);
+    pair_run(&pair, 3 * RTT);
+    expect_all(&pair, flow);
+    pair_fini(&pair);
+}
