@@ -5,8 +5,11 @@
  *
  * - the decrease is no step above a target, but smooth: window * 1/8 * (delay / target)^2. A flow that takes the least round trip for
  *   5 us longer than its neighbours, because it met their queue or for the phases of poll loops, would never see a step that they see, and
- *   starve them. Now it gets a share that is somewhat larger. Where N flows meet, the delay of the balance grows with N, as in Swift's
- *   flow scaling, and many windows are below one packet before the queue is long.
+ *   starve them. Now it gets a share that is somewhat larger. Where N flows meet, the delay of the balance grows with the root of N, as
+ *   in Swift's flow scaling, and many windows are below one packet before the queue is long.
+ * - Small windows change in smaller steps, up and down: they belong to many flows, which hear of what all of them did only after a few
+ *   round trips, and would swing together. Their pace is spread at random, or flows with the same pace would meet the same place in the
+ *   queue again and again.
  * - The delay is the mean of a round trip, and the first NOISE_NS of it, and what the hosts may add, do not count.
  * - Loss is a backstop. Packets that are lost by chance say nothing, so losses are weighed by the hundred; only a share of them that a
  *   path does not have by chance, from a policer, which drops and does not delay, cuts the window to what was delivered. From there it
@@ -28,6 +31,9 @@
 #define DECREASE 8
 #define DELAY_MAX_NS 4000000U
 #define GAP_MAX_NS 10000000U
+
+#define SMALL (4 * PACKET)
+#define DELAYS_MAX 4 /* targets: a longer delay counts as this */
 
 enum {
     INCREASE_SLOW = 16, /* after losses: by a 16th of that */
@@ -59,7 +65,13 @@ static void swift_init(struct congestion *congestion)
     set_window(congestion, WINDOW_INITIAL);
 }
 
-/* By one packet in a round trip; small windows more slowly, as there are most likely many of them. */
+/* How many times smaller the steps of a window are than those of a large one. */
+static uint32_t patience(uint32_t window)
+{
+    return window >= SMALL ? 1 : window >= SMALL / 2 ? 3 : 6;
+}
+
+/* By one packet in a round trip; small windows by less, down to a quarter of one, as there are most likely many of them. */
 static void grow(struct congestion *congestion, uint32_t acknowledged)
 {
     const uint64_t packets = (uint64_t)acknowledged * PACKET;
@@ -69,8 +81,8 @@ static void grow(struct congestion *congestion, uint32_t acknowledged)
         congestion->slow_start = congestion->window < congestion->threshold;
         return;
     }
-    uint64_t more = window > PACKET ? packets * PACKET / window : packets;
-    more /= window >= 4 * PACKET ? 1 : window >= 2 * PACKET ? 2 : 4;
+    const uint64_t whole = window > PACKET ? window : PACKET;
+    uint64_t more = packets * (window >= SMALL ? PACKET : PACKET / 4 + window * 3 / 16) / whole / patience(window);
     if (window >= congestion->threshold) {
         more /= INCREASE_SLOW;
         if (window - congestion->threshold > congestion->threshold / 4) {
@@ -88,19 +100,27 @@ static void add_sample(struct congestion *congestion, uint64_t delay_ns)
     }
 }
 
-/* After a round trip: by an 8th at the target, with the square of the delay, by a half at most. */
+/*
+ * After a round trip: by an 8th at the target, with the square of the delay, by a half at most. A window just above a packet lets two go, and
+ * a round is then longer than the window. Where there is a delay there is a queue, which says more than losses did.
+ */
 static void shrink(struct congestion *congestion)
 {
     const uint32_t mean = congestion->round_delay_ns / congestion->round_samples;
     const uint64_t noise = NOISE_NS + (uint64_t)congestion->host_noise_ns;
     const uint64_t target = TARGET_NS - NOISE_NS;
-    const uint64_t delay = mean > noise ? within(mean - noise, 0, 2 * (uint32_t)target) : 0;
+    const uint64_t delay = mean > noise ? within(mean - noise, 0, DELAYS_MAX * (uint32_t)target) : 0;
     if (delay >= target / 2) {
         congestion->slow_start = false;
+        congestion->threshold = congestion->window_max;
     }
     if (delay > 0) {
+        const uint64_t window = congestion->window;
+        const uint64_t whole = window > PACKET ? window : PACKET;
+        const uint64_t round = within((uint64_t)congestion->round_acknowledged * PACKET, (uint32_t)whole, UINT32_MAX);
+        const uint64_t part = PACKET * delay * delay / (DECREASE * patience(congestion->window) * target * target);
         congestion->undo_losses = 0;
-        set_window(congestion, congestion->window - congestion->window * delay * delay / (DECREASE * target * target));
+        set_window(congestion, window - window * within(part * round / whole, 0, PACKET / 2) / PACKET);
     }
 }
 
@@ -140,12 +160,20 @@ static void round_over(struct congestion *congestion, const struct congestion_ac
     congestion->undo_timeout = 0;
     congestion->round_delay_ns = 0;
     congestion->round_samples = 0;
+    congestion->round_acknowledged = 0;
     congestion->round_end = ack->next;
+}
+
+/* From three to five quarters of the gap, evenly spread (multiplicative hashing of the packet's number). */
+static uint64_t spread(uint64_t gap, uint64_t number)
+{
+    const uint64_t random = (uint32_t)(number * 2654435769U) >> 16;
+    return gap * 3 / 4 + gap * random / 131072;
 }
 
 /* Windows up to a few packets are kept by the pace alone; larger ones by acknowledgements, too, so that a pace that is somewhat faster
  * only prevents bursts. */
-static void set_gap(struct congestion *congestion, uint64_t srtt_ns)
+static void set_gap(struct congestion *congestion, uint64_t srtt_ns, uint64_t next)
 {
     if (congestion->host_noise_ns >= NOISY_HOST_NS) {
         return; /* a loop that is called late as often as not would only send late */
@@ -153,6 +181,7 @@ static void set_gap(struct congestion *congestion, uint64_t srtt_ns)
     const uint64_t gap = srtt_ns * PACKET / congestion->window;
     const uint64_t paced = congestion->slow_start                        ? gap / 2
                            : congestion->window > PACED_LOOSELY * PACKET ? gap * 4 / 5
+                           : patience(congestion->window) > 1            ? spread(gap, next)
                                                                          : gap;
     congestion->gap_ns = within(paced, 0, GAP_MAX_NS);
 }
@@ -165,6 +194,7 @@ static uint16_t counted(uint16_t count, uint32_t more)
 static void swift_acknowledged(struct congestion *congestion, const struct congestion_ack *ack)
 {
     congestion->tally_acknowledged = counted(congestion->tally_acknowledged, ack->acknowledged);
+    congestion->round_acknowledged += ack->acknowledged;
     if (ack->rtt_ns != 0) {
         add_sample(congestion, ack->rtt_ns > ack->min_rtt_ns ? ack->rtt_ns - ack->min_rtt_ns : 0);
     }
@@ -174,7 +204,7 @@ static void swift_acknowledged(struct congestion *congestion, const struct conge
     if (ack->largest >= congestion->round_end) {
         round_over(congestion, ack);
     }
-    set_gap(congestion, ack->srtt_ns);
+    set_gap(congestion, ack->srtt_ns, ack->next);
 }
 
 static void swift_lost(struct congestion *congestion, uint64_t number, uint64_t next, uint64_t now)

@@ -200,6 +200,21 @@ Test(congestion_swift, lost__then_grows_slowly)
     cr_assert(grown > CONGESTION_PACKET / 2 && grown < 2 * CONGESTION_PACKET, "%u", grown);
 }
 
+/* A queue tells what losses could only hint at. */
+Test(congestion_swift, delay__after_losses__grows_as_before_them)
+{
+    struct path path;
+    start(&path, CONGESTION_SWIFT);
+    round_trips(&path, 3, 0, 0);
+    round_trips(&path, 2, 0, 300);
+    round_trips(&path, 8, 20000, 0);
+    round_trip(&path, 0, 0);
+    const uint32_t cut = path.congestion.window;
+    round_trips(&path, 16, 0, 0);
+    cr_assert_gt(path.congestion.window, cut + 12 * CONGESTION_PACKET, "%u, %u, %u", path.congestion.window, cut,
+                 path.congestion.threshold);
+}
+
 static void lose_all_but_the_last(struct path *path, uint64_t first)
 {
     for (uint64_t n = first; n + 1 < path->next; n++)
