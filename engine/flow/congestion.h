@@ -25,14 +25,14 @@ struct congestion {
     uint32_t threshold;     /* the same: where slow start ends; swift: growth is slow from here on, after losses */
     uint32_t host_noise_ns; /* of a delay so much may come from the hosts */
     uint32_t gap_ns;        /* between two packets; 0: not paced */
+    uint32_t undo;          /* the window before the newest answer to losses */
+    uint32_t undo_losses;   /* so many of them must turn out to have arrived for the answer to be taken back */
+    uint32_t undo_timeout;  /* swift: the window before silence was answered, until that proves right; 0 */
     uint64_t answered_from, answered; /* losses of packets in [answered_from, answered) were answered together */
-    uint32_t undo;                    /* the window before that */
-    uint32_t undo_losses;        /* so many of them must turn out to have arrived for the answer to be taken back */
-    uint32_t undo_timeout;       /* swift: the window before silence was answered, until that proves right; 0 */
-    uint64_t round_end;          /* swift: a round is over when a packet from this number on is acknowledged */
-    uint32_t round_delay_ns;     /* sum of the delays of this round */
-    uint32_t round_acknowledged; /* packets */
-    uint16_t round_samples;      /* how many */
+    uint64_t round_end;               /* swift: a round is over when a packet from this number on is acknowledged */
+    uint32_t round_delay_ns;          /* sum of the delays of this round */
+    uint32_t round_acknowledged;      /* packets */
+    uint16_t round_samples;           /* how many */
     uint16_t tally_acknowledged, tally_lost; /* packets since losses were last weighed */
     uint8_t kind;                            /* enum congestion_kind */
     bool slow_start;                         /* swift: the window doubles in a round trip */

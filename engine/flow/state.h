@@ -151,19 +151,18 @@ struct sender {
     uint8_t reordering;        /* the reordering window, in quarters of the least round trip */
     uint8_t reordering_kept;   /* recoveries until it falls back to one quarter */
     uint8_t mistrusted;        /* stalls in a row over which no sample was taken */
-    bool reordered;            /* packets have overtaken one another on this path */
-    bool measured;             /* srtt is from acknowledgements; otherwise at best from the handshake */
-    bool tail_probed;          /* the tail-loss probe has been sent since the last progress */
-    bool excused;              /* a timeout was put off because our loop was late */
-    bool copy;                 /* what the last packet held goes out once more */
+    bool reordered : 1;        /* packets have overtaken one another on this path */
+    bool measured : 1;         /* srtt is from acknowledgements; otherwise at best from the handshake */
+    bool tail_probed : 1;      /* the tail-loss probe has been sent since the last progress */
+    bool excused : 1;          /* a timeout was put off because our loop was late */
+    bool copy : 1;             /* what the last packet held goes out once more */
+    bool probe : 1;            /* one packet may go beyond the window, and must elicit an ACK */
     uint64_t queued_bytes;
     uint32_t max_payload; /* UDP payload that our interface and the peer allow; what the path carries: peer->mtu */
     uint32_t max_message; /* bytes of the longest message that the peer takes */
-    uint32_t
-        backoff; /* retransmission timeouts since a packet or message was acknowledged, or the peer has room again */
+    uint32_t backoff;     /* retransmission timeouts since a packet or message was acknowledged, or the peer has room again */
     uint32_t silent;      /* retransmission timeouts since the last sign of life */
     uint64_t silent_from; /* the first of them */
-    bool probe;           /* one packet may go beyond the window, and must elicit an ACK */
     uint64_t pace_at; /* before that no packet with messages goes out */
     struct congestion congestion;
 };
@@ -180,13 +179,13 @@ struct receiver {
     uint32_t unacknowledged; /* ack-eliciting packets */
     bool ack_now;
     bool repeat_ack;                      /* numbers are missing of which no ACK has told */
+    bool blocked;                         /* the peer waits for credit: blocked_bytes, blocked_message */
     uint64_t limit_bytes, limit_messages; /* credit given */
     uint64_t told_bytes, told_messages;   /* credit that a CREDIT frame or the handshake told */
     uint64_t charged;                     /* of messages that have come */
     uint64_t released_bytes, released_messages;
     uint64_t delivered_bytes;                /* charges of the messages that the reader got */
     uint64_t blocked_bytes, blocked_message; /* the peer waits for that much */
-    bool blocked;
     uint64_t refused;                  /* if in_refused: the first message that found no memory, */
     uint32_t refused_length;           /* and its length */
     uint32_t large_first, large_count; /* messages that wait for an extent, in order */
