@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# ctest-nics: af_packet memif
+# ctest-nics: memif
 # ctest-timeout: 600
 # ctest-workers: 2
 """A reader that stops, or keeps what it was lent, harms its own flows only, and these go on when it does."""
