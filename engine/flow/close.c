@@ -102,12 +102,33 @@ void close_progress(struct flow *flow, uint64_t now)
     }
 }
 
+static bool closing_in_vain(const struct flow *flow)
+{
+    return flow->state == FLOW_CLOSING && !flow->fin_received && deque_count(&flow->tx.messages) > 0;
+}
+
+void close_stalled(struct flow *flow, uint64_t now)
+{
+    if (closing_in_vain(flow)) {
+        flow->deadline = min_u64(flow->deadline, now + flow->transport->config.dead_peer_ns);
+    }
+}
+
+void close_goes_on(struct flow *flow)
+{
+    if (closing_in_vain(flow)) {
+        flow->deadline = NEVER;
+    }
+}
+
 void close_timeout(struct flow *flow, uint64_t now)
 {
     if (flow->deadline > now) {
         return;
     }
-    if (flow->state == FLOW_CLOSING) {
+    if (closing_in_vain(flow)) {
+        flow_abort(flow, TRANSPORT_PEER_DEAD, WIRE_REASON_ABORTED, now);
+    } else if (flow->state == FLOW_CLOSING) {
         flow_end(flow, deque_count(&flow->tx.messages) == 0 ? TRANSPORT_OK : TRANSPORT_CLOSED, now);
     } else {
         flow_forget(flow);

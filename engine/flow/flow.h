@@ -274,6 +274,10 @@ void flow_forget(struct flow *flow);
 /* Something that a close waits for may have happened. */
 void close_progress(struct flow *flow, uint64_t now);
 void close_timeout(struct flow *flow, uint64_t now);
+/* A timeout; something was acknowledged: a flow that its application has closed is not kept for ever by a peer that lives but acknowledges
+ * nothing of what is left. (One whose messages wait for credit has nothing in flight, and no timeouts.) */
+void close_stalled(struct flow *flow, uint64_t now);
+void close_goes_on(struct flow *flow);
 /* A RESET packet with its proof has come. */
 void close_reset_packet(struct flow *flow, uint64_t now);
 

@@ -8,7 +8,7 @@
  * and REMEMBER_MIN; while few packets are remembered, REMEMBER_FEW, in case the round trip is longer by far than we know. */
 #define REMEMBER_MIN MILLISECONDS(1)
 #define REMEMBER_FEW MILLISECONDS(1000)
-enum { FEW_RECORDS = 256 };
+enum { FEW_RECORDS = 256, REMEMBERED_MAX = 2048 };
 
 bool records_reserve(struct flow *flow)
 {
@@ -23,10 +23,14 @@ bool records_reserve(struct flow *flow)
     return deque_reserve(&tx->records, &flow->transport->pool, 1, sizeof(struct record));
 }
 
-/* A lost packet may turn out to have arrived as long as nothing that was sent much later has been acknowledged. */
+/* A lost packet may turn out to have arrived as long as nothing that was sent much later has been acknowledged. That is not worth much memory,
+ * which a peer could make us keep, nor pieces that what is sent needs. */
 static bool remembered(const struct sender *tx, const struct record *record)
 {
     const bool few = deque_count(&tx->records) <= FEW_RECORDS;
+    if (deque_count(&tx->records) > REMEMBERED_MAX || deque_count(&tx->pieces) > PIECES_MAX / 2) {
+        return false;
+    }
     const uint64_t longest = max_u64(4 * (uint64_t)tx->srtt + REMEMBER_MIN, few ? REMEMBER_FEW : 0);
     return (record->flags & RECORD_LOST) && tx->newest_time <= record->time + longest;
 }

@@ -23,6 +23,8 @@ enum {
 #define RTO_INITIAL MILLISECONDS(10)
 #define RTO_MIN MICROSECONDS(200)
 #define RTO_MAX MILLISECONDS(200)
+#define RTO_MAX_ENDED MILLISECONDS(2000) /* nobody waits for it, and thousands may end at once */
+#define GO_ON_MIN MILLISECONDS(1)        /* a peer that says again and again that it has room is not asked more often */
 #define TAIL_MIN MICROSECONDS(100) /* a peer that shares its processor is silent for so long again and again */
 #define MIN_RTT_WINDOW MILLISECONDS(5000)
 
@@ -249,8 +251,9 @@ uint64_t probe_at(const struct flow *flow)
     if (tail_probe_is_next(tx)) {
         return min_u64(tail_probe_at(flow), tx->probe_from + once);
     }
-    const uint64_t pause = tx->backoff < 16 ? once << tx->backoff : RTO_MAX;
-    return tx->probe_from + min_u64(pause, max_u64(RTO_MAX, once));
+    const uint64_t most = flow->state == FLOW_ENDED ? RTO_MAX_ENDED : RTO_MAX;
+    const uint64_t pause = tx->backoff < 16 ? once << tx->backoff : most;
+    return tx->probe_from + min_u64(pause, max_u64(most, once));
 }
 
 /* The peer's engine may live, but nothing of this flow gets through. */
@@ -333,6 +336,7 @@ static void time_out(struct flow *flow, uint64_t now)
     if (tx->silent == 2) {
         congestion_timed_out(&tx->congestion, now);
     }
+    close_stalled(flow, now);
     lose_first(flow, now);
     ask(flow, now);
     records_trim(flow);
@@ -344,8 +348,11 @@ static void time_out(struct flow *flow, uint64_t now)
 
 void recovery_go_on(struct flow *flow, uint64_t now)
 {
-    if ((flow->tx.backoff > 0 || flow->tx.tail_probed) && flow->tx.in_flight > 0) {
-        flow->tx.backoff = 0;
+    struct sender *tx = &flow->tx;
+    if ((tx->backoff > 0 || tx->tail_probed) && tx->in_flight > 0 &&
+        now - tx->probe_from >= max_u64(tx->srtt, GO_ON_MIN)) {
+        tx->backoff = 0;
+        tx->tail_probed = false;
         lose_first(flow, now);
         ask(flow, now);
     }
@@ -397,6 +404,7 @@ void recovery_progress(struct flow *flow, uint32_t holding_ns, uint64_t now)
     tx->backoff = 0;
     tx->tail_probed = false;
     tx->excused = false;
+    close_goes_on(flow);
     loss_detect(flow, now);
     if (tail_is_missing(flow, holding_ns)) {
         probe_tail(flow, now);

@@ -198,6 +198,9 @@ Test(nic_dpdk, reset__is_an_event_and_frames_pass_again)
         cr_assert_eq(queue->counters.transmit_dropped, round + 1);
         cr_assert_eq(queue->ops->receive(queue, &ignored, 1), 0);
         wait_for_link(device, NULL, true);
+        const uint64_t up = clock_now_ns(); /* the queues go on shortly after */
+        while (atomic_load(&dpdk->state) != DPDK_RUNNING && clock_now_ns() - up < 5 * CLOCK_SECOND_NS)
+            sched_yield();
         cr_assert_eq(atomic_load(&dpdk->state), DPDK_RUNNING);
     }
     device->ops->close(device);

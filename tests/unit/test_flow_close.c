@@ -255,3 +255,35 @@ Test(transport_owner_resume, nothing_is_lost_for_want_of_room)
     expect_nothing_left(&pair);
     pair_fini(&pair);
 }
+
+/* A's FLOW packets are lost from `argument` on; B is alive and says so, to A's peer and on the flow. */
+static enum pair_fate lose_flow_packets_of_a(struct pair *pair, uint64_t index, const struct pair_side *from, const uint8_t *packet,
+                                             size_t length)
+{
+    (void)index;
+    return from == &pair->a && length > 0 && (packet[0] & 0xf) == WIRE_FLOW && pair->now >= pair->argument ? PAIR_DROP : PAIR_PASS;
+}
+
+Test(transport_close, is_not_kept_for_ever_by_a_peer_that_acknowledges_nothing)
+{
+    struct pair pair;
+    pair_init(&pair);
+    struct pair_flow *flow = pair_connect(&pair), *other = &pair.b.flows[0];
+    pair_run(&pair, 10 * PAIR_MS);
+    pair.fate = lose_flow_packets_of_a;
+    pair.argument = pair.now;
+    pair_send(flow, 50);
+    pair_close(flow, false);
+    for (int second = 0; second < 12 && !flow->ended; second++) {
+        if (second % 4 == 3)
+            pair_send(other, 10); /* its sender, who hears nothing, gives up later than A */
+        pair_run(&pair, 1000 * PAIR_MS);
+    }
+    cr_assert_eq(other->ended, 0, "B still waits for A");
+    expect_end(flow, TRANSPORT_PEER_DEAD);
+    pair.fate = NULL;
+    pair_run(&pair, 1000 * PAIR_MS);
+    pair_close(other, false);
+    expect_nothing_left(&pair);
+    pair_fini(&pair);
+}
