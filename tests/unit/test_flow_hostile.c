@@ -73,3 +73,56 @@ Test(transport_receive, hostile_peers_of_many_seeds)
         pair_fini(&pair);
     }
 }
+
+/* ---- A peer that says again and again that it has room ---- */
+
+static struct wire_header newest_of_b;
+
+static enum pair_fate mute_b(struct pair *pair, uint64_t index, const struct pair_side *from, const uint8_t *packet,
+                             size_t length)
+{
+    size_t body_length;
+    struct wire_header header;
+    (void)index;
+    if (from == &pair->b && wire_packet_decode(packet, length, &header, &body_length) == WIRE_OK && header.type == WIRE_FLOW)
+        newest_of_b = header;
+    return from == &pair->b && pair->now >= pair->argument ? PAIR_DROP : PAIR_PASS;
+}
+
+static void inject_credit(struct pair *pair)
+{
+    uint8_t packet[64];
+    struct wire_frame frame = {.type = WIRE_FRAME_CREDIT};
+    newest_of_b.packet_number++;
+    wire_header_encode(packet, &newest_of_b);
+    const size_t length = WIRE_HEADER_BYTES + wire_frame_encode(packet + WIRE_HEADER_BYTES, 32, &frame);
+    pair_inject(&pair->a, &pair->b.path.local, packet, wire_packet_seal(packet, length));
+}
+
+Test(transport_receive, credits_again_and_again_make_no_storm)
+{
+    enum { CREDITS = 5000, APART_US = 10 };
+    struct pair pair;
+    pair_init(&pair);
+    pair.fate = mute_b;
+    pair.argument = UINT64_MAX;
+    struct pair_flow *flow = pair_connect(&pair);
+    for (int i = 0; i < 50; i++)
+        pair_send(flow, 1000);
+    pair_run(&pair, 10 * PAIR_MS);
+    pair.argument = pair.now;
+    for (int i = 0; i < 20; i++)
+        pair_send(flow, 1000);
+    pair_run(&pair, 2 * PAIR_MS);
+    const uint64_t before = transport_counters(pair.a.transport)->packets_retransmitted;
+    for (int i = 0; i < CREDITS; i++) {
+        inject_credit(&pair);
+        pair_run(&pair, APART_US * PAIR_MS / 1000);
+    }
+    const uint64_t again = transport_counters(pair.a.transport)->packets_retransmitted - before;
+    cr_assert_lt(again, 150, "%llu packets in 50 ms", (unsigned long long)again);
+    pair.fate = NULL;
+    pair_close(flow, true);
+    pair_settle(&pair);
+    pair_fini(&pair);
+}
