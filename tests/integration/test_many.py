@@ -161,6 +161,11 @@ def attach_failure(engine, *arguments, **keywords):
     return error
 
 
+def wait_until_left(engine, what, left):
+    """What a program had is given back shortly after its end."""
+    harness.wait_until(lambda: sum(user[what] for user in engine.status()["users"]) <= left, 2, "%s given back" % what)
+
+
 def test_quota_of_channels():
     with Engine(NET + ".2", "--quota-channels", "2") as engine:
         first, second = serve(engine, 7000), serve(engine, 7001)
@@ -168,6 +173,7 @@ def test_quota_of_channels():
         assert error["status"] == "MACHNET_EQUOTA", error
         assert "2" in error["message"] and "channel" in error["message"], error
         first.quit()
+        wait_until_left(engine, "channels", 1)
         serve(engine, 7000).quit()
         second.quit()
 
@@ -194,6 +200,7 @@ def test_quota_of_flows():
         server = serve(two, 7000)
         error, _ = open_failure(one, two.address(7000), "--flows", 9)
         assert error["status"] == "MACHNET_EQUOTA" and "flow" in error["message"], error
+        wait_until_left(one, "flows", 0)
         send(one, two.address(7000), "--flows", 8, "--count", 3).done()
         server.quit()
 
@@ -207,7 +214,7 @@ def test_quota_of_flows_is_of_all_channels():
         assert error["status"] == "MACHNET_EQUOTA" and "flow" in error["message"], error
         send(one, two.address(7000), "--flows", 2, "--count", 3).done()
         first.kill()
-        harness.wait_until(lambda: all(user["flows"] == 0 for user in one.status()["users"]), 2, "the flows of the dead are given back")
+        wait_until_left(one, "flows", 0)
         send(one, two.address(7000), "--flows", 8, "--count", 3).done()
         server.quit()
         holder.kill()
