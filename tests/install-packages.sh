@@ -22,8 +22,11 @@ END
 build_packages=(gcc libc6-dev binutils cmake ninja-build pkg-config
     libevent-dev libjansson-dev libxxhash-dev uthash-dev)
 dpdk_packages=("${build_packages[@]}" libdpdk-dev)
-test_packages=("${dpdk_packages[@]}" libcriterion-dev clang spin python3 python3-cffi golang-go
-    mandoc socat iproute2 procps)
+# What bindings/ are generated, built and tested with. Debian has no .NET SDK: tests of C# are skipped where there is none.
+bindings_packages=(python3 python3-dev python3-cffi python3-setuptools python3-wheel python3-pip python3-venv python3-pytest mypy
+    golang-go rustc cargo bindgen rustfmt rust-clippy swig libffi-dev abigail-tools)
+test_packages=("${dpdk_packages[@]}" libcriterion-dev clang spin mandoc socat iproute2 procps
+    "${bindings_packages[@]}")
 
 # clang's sanitizers and libFuzzer are in a package named after clang's version.
 clang_runtime() {
