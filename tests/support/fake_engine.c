@@ -97,8 +97,9 @@ static void *answer(void *argument)
     struct mn_control_attach_offer offer = {.max_flows = engine->max_flows,
                                             .send_bytes_max = engine->send_bytes_max,
                                             .descriptor_count = 5,
-                                            .descriptors = {MN_DESCRIPTOR_REGION, MN_DESCRIPTOR_REGION, MN_DESCRIPTOR_REGION,
-                                                            MN_DESCRIPTOR_WAKEUP, MN_DESCRIPTOR_EVENT},
+                                            .descriptors = {MN_DESCRIPTOR_REGION, MN_DESCRIPTOR_REGION,
+                                                            MN_DESCRIPTOR_REGION, MN_DESCRIPTOR_WAKEUP,
+                                                            MN_DESCRIPTOR_EVENT},
                                             .message = "the fake engine has no room"};
     union message message;
     int fds[6];
@@ -185,7 +186,7 @@ machnet_channel *fake_engine_channel(struct fake_engine *engine, const machnet_o
     return channel;
 }
 
-static void wake_client(struct fake_engine *engine, uint32_t bits)
+void fake_engine_wake(struct fake_engine *engine, uint32_t bits)
 {
     atomic_thread_fence(memory_order_seq_cst);
     if ((atomic_load(&engine->header->client_sleeping) & bits) != 0) {
@@ -200,7 +201,7 @@ void fake_engine_deliver(struct fake_engine *engine, const void *entry)
     memcpy(mn_ring_entry(&engine->deliveries, 0), entry, sizeof(struct mn_delivery));
     mn_ring_advance(&engine->deliveries, 1);
     mn_ring_publish(&engine->deliveries);
-    wake_client(engine, MN_WAKE_DELIVERIES);
+    fake_engine_wake(engine, MN_WAKE_DELIVERIES);
 }
 
 void fake_engine_message(struct fake_engine *engine, uint64_t flow, uint64_t lease, uint64_t offset, uint32_t length,
@@ -232,7 +233,7 @@ void fake_engine_complete(struct fake_engine *engine, uint64_t cookie)
     memcpy(mn_ring_entry(&engine->completions, 0), &completion, sizeof completion);
     mn_ring_advance(&engine->completions, 1);
     mn_ring_publish(&engine->completions);
-    wake_client(engine, MN_WAKE_COMPLETIONS);
+    fake_engine_wake(engine, MN_WAKE_COMPLETIONS);
 }
 
 int fake_engine_take(struct fake_engine *engine, struct mn_submission *submission)
@@ -242,7 +243,7 @@ int fake_engine_take(struct fake_engine *engine, struct mn_submission *submissio
     memcpy(submission, mn_ring_entry(&engine->submissions, 0), sizeof *submission);
     mn_ring_advance(&engine->submissions, 1);
     mn_ring_publish(&engine->submissions);
-    wake_client(engine, MN_WAKE_ROOM);
+    fake_engine_wake(engine, MN_WAKE_ROOM);
     return 1;
 }
 

@@ -49,6 +49,8 @@ void fake_engine_message(struct fake_engine *engine, uint64_t flow, uint64_t lea
 void fake_engine_accept(struct fake_engine *engine, uint64_t flow);
 void fake_engine_close_flow(struct fake_engine *engine, uint64_t flow, int32_t status);
 void fake_engine_complete(struct fake_engine *engine, uint64_t cookie);
+/* Signals, if the client asked to be told of one of the `bits` (enum of MN_WAKE). */
+void fake_engine_wake(struct fake_engine *engine, uint32_t bits);
 /* Takes one submission, and signals as an engine does that there is room; false if there is none. */
 int fake_engine_take(struct fake_engine *engine, struct mn_submission *submission);
 /* How many releases have come since the last call. */
