@@ -266,7 +266,7 @@ void attach_mapped(struct client *client, const struct mn_control_plain *message
                tampered ? "The shared memory is not sealed or not whole." : "The engine cannot use the shared memory.");
         return;
     }
-    mn_layout_write(memory->regions[0].base, memory->rings, memory->regions[0].bytes, 0);
+    mn_layout_write(memory->regions[0].base, client->layout, memory->rings, memory->regions[0].bytes, 0);
     client_set_state(client, CLIENT_ATTACHING);
     client->attach_request = message->header.request;
     client->worker_index = choose_worker(controller);

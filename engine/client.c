@@ -194,9 +194,9 @@ static void on_died(int fd, short what, void *arg)
 static void hello(struct client *client, const struct mn_control_hello *message)
 {
     const uint16_t version =
-        mn_control_common(message->version_min, message->version_max, MN_CONTROL_VERSION, MN_CONTROL_VERSION);
+        mn_control_common(message->version_min, message->version_max, MN_CONTROL_VERSION_MIN, MN_CONTROL_VERSION);
     const uint16_t layout =
-        mn_control_common(message->layout_min, message->layout_max, MN_LAYOUT_VERSION, MN_LAYOUT_VERSION);
+        mn_control_common(message->layout_min, message->layout_max, MN_LAYOUT_VERSION_MIN, MN_LAYOUT_VERSION);
     struct mn_control_hello reply = {
         .version_min = version,
         .version_max = version,
@@ -205,15 +205,17 @@ static void hello(struct client *client, const struct mn_control_hello *message)
         .version = MACHNET_PACKAGE_VERSION,
     };
     const bool agreed = version != 0 && layout != 0;
+    client->layout = layout;
     mn_control_prepare(&reply.header, MN_CONTROL_HELLO_REPLY, message->header.request,
                        agreed ? MACHNET_OK : MACHNET_EVERSION);
     if (!agreed)
         (void)snprintf(reply.message, sizeof reply.message,
-                       "The library speaks control versions %u to %u and layouts %u to %u, this engine (%s) only %d "
-                       "and %d. Install "
+                       "The library speaks control versions %u to %u and layouts %u to %u, this engine (%s) %d to %d "
+                       "and %d to %d. Install "
                        "machnetd and libmachnet of one release.",
                        message->version_min, message->version_max, message->layout_min, message->layout_max,
-                       MACHNET_PACKAGE_VERSION, MN_CONTROL_VERSION, MN_LAYOUT_VERSION);
+                       MACHNET_PACKAGE_VERSION, MN_CONTROL_VERSION_MIN, MN_CONTROL_VERSION, MN_LAYOUT_VERSION_MIN,
+                       MN_LAYOUT_VERSION);
     client_set_state(client, CLIENT_READY);
     client_send(client, &reply.header, NULL, 0);
     if (!agreed)

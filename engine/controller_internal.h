@@ -101,6 +101,7 @@ struct client {
     uint32_t uid, pid; /* pid 0: not in a namespace that we see */
     struct quota_user *user;
     int socket, pidfd;
+    uint16_t layout; /* of its channel's memory, agreed by HELLO */
     struct event readable, died, deadline;
     struct client *leaving_next;
     uint32_t holds; /* commands with the worker, and ourselves while a message is handled: keeps it from being freed */

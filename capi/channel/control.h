@@ -42,6 +42,7 @@
 
 enum {
     MN_CONTROL_VERSION = 2,
+    MN_CONTROL_VERSION_MIN = 2,    /* the oldest that is still spoken */
     MN_CONTROL_BYTES_MAX = 1024,
     MN_CONTROL_FDS_MAX = 16,
     MN_CONTROL_IGNORABLE = 0x8000, /* bit of types */

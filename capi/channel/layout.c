@@ -36,11 +36,11 @@ void mn_layout_plan(struct mn_ring_place rings[MN_RING_COUNT], uint64_t *region_
     *region_bytes = (end + MN_BLOCK - 1) / MN_BLOCK * MN_BLOCK;
 }
 
-void mn_layout_write(struct mn_header *header, const struct mn_ring_place rings[MN_RING_COUNT], uint64_t region_bytes,
-                     uint64_t features)
+void mn_layout_write(struct mn_header *header, uint16_t version, const struct mn_ring_place rings[MN_RING_COUNT],
+                     uint64_t region_bytes, uint64_t features)
 {
     header->magic = MN_LAYOUT_MAGIC;
-    header->version = MN_LAYOUT_VERSION;
+    header->version = version;
     header->header_bytes = MN_HEADER_BYTES;
     header->features = features;
     header->region_bytes = region_bytes;
@@ -62,8 +62,8 @@ int mn_layout_check(const struct mn_header *shared, uint64_t mapped_bytes, struc
     memcpy(copy, shared, CONSTANT_BYTES);
     /* Keeps the compiler from reading `shared` a second time below: it may change under us. */
     atomic_signal_fence(memory_order_seq_cst);
-    if (copy->magic != MN_LAYOUT_MAGIC || copy->version != MN_LAYOUT_VERSION || copy->header_bytes != MN_HEADER_BYTES ||
-        copy->features != 0 || copy->region_bytes != mapped_bytes)
+    if (copy->magic != MN_LAYOUT_MAGIC || copy->version < MN_LAYOUT_VERSION_MIN || copy->version > MN_LAYOUT_VERSION ||
+        copy->header_bytes != MN_HEADER_BYTES || copy->features != 0 || copy->region_bytes != mapped_bytes)
         return -1;
     for (int i = 0; i < MN_RING_COUNT; i++) {
         const struct mn_ring_place *place = &copy->rings[i];

@@ -19,6 +19,7 @@
 
 enum {
     MN_LAYOUT_VERSION = 2,
+    MN_LAYOUT_VERSION_MIN = 2,       /* the oldest that is still spoken */
     MN_LINE = 64,
     MN_HEADER_BYTES = 4096,
     MN_REGIONS_MAX = 64,
@@ -184,9 +185,11 @@ static_assert(offsetof(struct mn_delivery_flow, listener) == 48, "ABI");
 
 /* Engine: the bytes of region 0 (a multiple of the page size) and the places of the rings, for the default capacities. */
 void mn_layout_plan(struct mn_ring_place rings[MN_RING_COUNT], uint64_t *region_bytes);
-/* Engine: writes the header into fresh, zeroed memory. */
-void mn_layout_write(struct mn_header *header, const struct mn_ring_place rings[MN_RING_COUNT], uint64_t region_bytes, uint64_t features);
-/* Client: copies the constant part of `shared` into `copy` and checks it against the bytes mapped. 0, or -1 if it is not sound. */
+/* Engine: writes the header, of the version that was agreed on, into fresh, zeroed memory. */
+void mn_layout_write(struct mn_header *header, uint16_t version, const struct mn_ring_place rings[MN_RING_COUNT],
+                     uint64_t region_bytes, uint64_t features);
+/* Client: copies the constant part of `shared` into `copy` and checks it against the bytes mapped. 0, or -1 if it is not sound,
+ * or of a version that we do not have. */
 int mn_layout_check(const struct mn_header *shared, uint64_t mapped_bytes, struct mn_header *copy);
 
 #endif /* MACHNET_CHANNEL_LAYOUT_H */

@@ -244,18 +244,18 @@ static int32_t find_engine(char path[MN_SOCKET_PATH_BYTES], int *socket, machnet
 static bool have_chosen(const struct mn_control_hello *reply)
 {
     return reply->version_min == reply->version_max &&
-           mn_control_common(reply->version_min, reply->version_max, MN_CONTROL_VERSION, MN_CONTROL_VERSION) != 0 &&
+           mn_control_common(reply->version_min, reply->version_max, MN_CONTROL_VERSION_MIN, MN_CONTROL_VERSION) != 0 &&
            reply->layout_min == reply->layout_max &&
-           mn_control_common(reply->layout_min, reply->layout_max, MN_LAYOUT_VERSION, MN_LAYOUT_VERSION) != 0 &&
+           mn_control_common(reply->layout_min, reply->layout_max, MN_LAYOUT_VERSION_MIN, MN_LAYOUT_VERSION) != 0 &&
            reply->features == 0; /* we asked for none */
 }
 
 static int32_t say_hello(int socket, machnet_error *error)
 {
     struct mn_control_hello hello = {
-        .version_min = MN_CONTROL_VERSION,
+        .version_min = MN_CONTROL_VERSION_MIN,
         .version_max = MN_CONTROL_VERSION,
-        .layout_min = MN_LAYOUT_VERSION,
+        .layout_min = MN_LAYOUT_VERSION_MIN,
         .layout_max = MN_LAYOUT_VERSION,
     };
     union mn_control_message answer;

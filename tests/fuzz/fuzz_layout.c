@@ -70,7 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     lines %= LINES_MAX;
     if (lines != 0)
         bytes = (uint64_t)lines * MN_LINE;
-    mn_layout_write(&header, rings, bytes, 0);
+    mn_layout_write(&header, MN_LAYOUT_VERSION, rings, bytes, 0);
     for (size_t at = 2; at + PATCH_BYTES <= size; at += PATCH_BYTES) {
         memcpy((uint8_t *)&header + data[at] % CONSTANT_WORDS * 4, data + at + 1, 4);
         patched = true;

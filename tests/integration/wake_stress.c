@@ -496,7 +496,7 @@ static void share_memory(struct engine *engine, struct client *client)
     check(mn_region_create("wake-stress", region_bytes, &fd, &engine->base) == 0, "mn_region_create");
     check(mn_region_map(fd, region_bytes, true, &client->base) == 0, "mn_region_map");
     check(mn_region_check(fd, engine->base, region_bytes) == 0, "mn_region_check");
-    mn_layout_write(engine->base, rings, region_bytes, 0);
+    mn_layout_write(engine->base, MN_LAYOUT_VERSION, rings, region_bytes, 0);
     close(fd);
     check(mn_layout_check(client->base, region_bytes, &copy) == 0, "mn_layout_check");
     engine->header = engine->base;
@@ -514,7 +514,7 @@ static void share_memory(struct engine *engine, struct client *client)
 static void close_all(struct run *run)
 {
     const int fds[] = {run->engine.epoll,  run->engine.signal_fd, run->client.event,     run->client.signal_fd,
-                       run->client.notice, run->client.fd,         run->client.edge_epoll};
+                       run->client.notice, run->client.fd,        run->client.edge_epoll};
     for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
         close(fds[i]);
     mn_region_unmap(run->engine.base, region_bytes);

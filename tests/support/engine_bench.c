@@ -19,7 +19,9 @@ static const struct endpoint address = {.ip = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xf
 
 static struct worker_config prepare(struct bench *bench, uint16_t port, uint64_t spin_ns)
 {
-    *bench = (struct bench){.now = 1000000000, .flows = {.limit = UINT32_MAX}, .paths = {.addresses = {address}, .address_count = 1, .udp_port = port}};
+    *bench = (struct bench){.now = 1000000000,
+                            .flows = {.limit = UINT32_MAX},
+                            .paths = {.addresses = {address}, .address_count = 1, .udp_port = port}};
     return (struct worker_config){
         .paths = &bench->paths,
         .spin_ns = spin_ns,
@@ -163,7 +165,7 @@ void bench_attach(struct bench *bench, struct bench_client *client, uint64_t rec
     uint64_t bytes;
     mn_layout_plan(memory->rings, &bytes);
     add_region(client, 0, MN_REGION_RINGS, bytes);
-    mn_layout_write(memory->regions[0].base, memory->rings, bytes, 0);
+    mn_layout_write(memory->regions[0].base, MN_LAYOUT_VERSION, memory->rings, bytes, 0);
     add_region(client, 1, MN_REGION_SEND, ARENA_BYTES);
     add_region(client, 2, MN_REGION_RECEIVE, ARENA_BYTES);
     int result = mn_wakeup_open(&memory->signal_fd, &client->signal_fd);

@@ -60,7 +60,7 @@ static void make_memory(struct fake_engine *engine, int fds[5])
     for (int i = 0; i < 3; i++)
         assert(mn_region_create("fake", engine->bytes[i], &fds[i], &engine->bases[i]) == 0);
     engine->header = engine->bases[0];
-    mn_layout_write(engine->header, places, engine->bytes[0], 0);
+    mn_layout_write(engine->header, MN_LAYOUT_VERSION, places, engine->bytes[0], 0);
     mn_ring_bind_consumer(&engine->submissions, engine->bases[0], &places[MN_RING_SUBMISSIONS]);
     mn_ring_bind_producer(&engine->completions, engine->bases[0], &places[MN_RING_COMPLETIONS]);
     mn_ring_bind_producer(&engine->deliveries, engine->bases[0], &places[MN_RING_DELIVERIES]);

@@ -14,7 +14,7 @@ static void write_header(void)
 {
     memset(&header, 0, sizeof(header));
     mn_layout_plan(places, &region_bytes);
-    mn_layout_write(&header, places, region_bytes, 0);
+    mn_layout_write(&header, MN_LAYOUT_VERSION, places, region_bytes, 0);
 }
 
 TestSuite(layout, .init = write_header);
