@@ -160,7 +160,7 @@ class Process:
 class Engine(Process):
     """machnetd with a socket in a directory of its own. Use as a context: it is stopped, and must end well, at the end."""
 
-    def __init__(self, ip, *flags, directory=None, wait=True, env=None):
+    def __init__(self, ip, *flags, directory=None, wait=True, env=None, binary=None):
         self.ips = [ip] if isinstance(ip, str) else list(ip)
         self.ip = self.ips[0]
         self.own_directory = directory is None
@@ -168,7 +168,7 @@ class Engine(Process):
         if self.own_directory:
             os.chmod(self.directory, 0o755)
         self.socket = os.path.join(self.directory, "machnet.sock")
-        arguments = [program("machnetd"), "--socket", self.socket]
+        arguments = [binary or program("machnetd"), "--socket", self.socket]
         for one in self.ips:
             arguments += ["--ip", one]
         wrapper, network = NIC.engine(self.ips)

@@ -49,7 +49,7 @@ extern "C" {
 
 /* The ABI this header describes: major << 16 | minor. Pass MACHNET_ABI_VERSION to machnet_context_open. */
 enum {
-    MACHNET_ABI_VERSION = 0x00000002,
+    MACHNET_ABI_VERSION = 0x00010000,
 };
 
 /* Returns the ABI version of the loaded library: major << 16 | minor. Any thread. Never fails. */
