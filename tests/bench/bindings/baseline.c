@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What a message of 64 bytes costs in C, over the echo of echo.h: what the bindings' benchmarks are compared with. */
+/*
+ * What a message of 64 bytes costs in C, over the echo of echo.h: what the bindings' benchmarks are compared with. With `--remote ADDRESS`, round
+ * trips to server.c through the engine of MACHNET_SOCKET: one message in flight, and batches of 32.
+ */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,6 +100,56 @@ static uint64_t run_singles(struct bench *bench, uint64_t *messages)
     return now_ns() - echoed + (sent - start);
 }
 
+/* ---- Through engines ---- */
+
+static void open_remote(struct bench *bench, const char *text)
+{
+    machnet_context *context;
+    machnet_address address;
+    machnet_error error = {0};
+
+    if (machnet_address_parse(text, &address) < 0 ||
+        machnet_context_open(MACHNET_ABI_VERSION, NULL, &context, &error) < 0 ||
+        machnet_channel_open(context, NULL, &bench->channel, &error) < 0 ||
+        machnet_flow_open(bench->channel, NULL, &address, NULL, -1, &bench->flow, &error) < 0) {
+        fprintf(stderr, "%s: %s\n", text, error.message);
+        exit(1);
+    }
+    machnet_context_unref(context);
+}
+
+static uint64_t run_remote(struct bench *bench, uint32_t count)
+{
+    const uint64_t start = now_ns();
+    expect(machnet_send_packed(bench->channel, bench->records, count, bench->arena, sizeof bench->arena, 0), count,
+           "send");
+    for (uint32_t got = 0; got < count;) {
+        const int32_t more = machnet_recv_packed(bench->channel, bench->flow, bench->received, BATCH, bench->incoming,
+                                                 sizeof bench->incoming, 0);
+        if (more == MACHNET_EAGAIN)
+            expect(machnet_channel_wait(bench->channel, MACHNET_WAIT_RECEIVE, -1), MACHNET_WAIT_RECEIVE, "wait");
+        else if (more < 0)
+            expect(more, 1, "receive");
+        else
+            got += (uint32_t)more;
+    }
+    return now_ns() - start;
+}
+
+static uint64_t run_round_trip(struct bench *bench, uint64_t *messages)
+{
+    *messages = 1;
+    return run_remote(bench, 1);
+}
+
+static uint64_t run_remote_batch(struct bench *bench, uint64_t *messages)
+{
+    *messages = BATCH;
+    return run_remote(bench, BATCH);
+}
+
+/* ---- Medians ---- */
+
 static int compare(const void *a, const void *b)
 {
     return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b);
@@ -119,17 +172,25 @@ static double measure(struct bench *bench, uint64_t (*run)(struct bench *, uint6
     return chunks[count / 2];
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     static struct bench bench;
+    const char *remote = argc == 3 && strcmp(argv[1], "--remote") == 0 ? argv[2] : NULL;
 
-    open_flow(&bench);
+    if (remote == NULL && argc != 1)
+        return fputs("usage: bench_baseline [--remote ADDRESS]\n", stderr), 2;
+    if (remote != NULL)
+        open_remote(&bench, remote);
+    else
+        open_flow(&bench);
     memset(bench.arena, 'm', sizeof bench.arena);
     for (uint32_t i = 0; i < BATCH; i++)
         bench.records[i] = (machnet_record){.flow = bench.flow, .tag = i, .offset = i * LENGTH, .length = LENGTH};
-    const double batch = measure(&bench, run_batch), single = measure(&bench, run_singles);
+    const double batch = measure(&bench, remote != NULL ? run_remote_batch : run_batch);
+    const double single = measure(&bench, remote != NULL ? run_round_trip : run_singles);
     printf("{\"language\": \"c\", \"batch_ns\": %.1f, \"single_ns\": %.1f}\n", batch, single);
     machnet_channel_unref(bench.channel);
-    machnet_echo_stop();
+    if (remote == NULL)
+        machnet_echo_stop();
     return 0;
 }
