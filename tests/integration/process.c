@@ -93,7 +93,8 @@ static void be_the_child(uint64_t flow, const machnet_view *borrowed, const mach
     machnet_context *own_context;
     machnet_channel *own_channel;
     uint64_t own_flow;
-    want("what was borrowed", content_check(borrowed->data, 1, borrowed->length) ? MACHNET_OK : MACHNET_EPROTOCOL, MACHNET_OK);
+    want("what was borrowed", content_check(borrowed->data, 1, borrowed->length) ? MACHNET_OK : MACHNET_EPROTOCOL,
+         MACHNET_OK);
     try_everything(flow, borrowed->buffer, address);
     attach(&own_context, &own_channel);
     want("flow_open", machnet_flow_open(own_channel, NULL, address, NULL, -1, &own_flow, &error), MACHNET_OK);
@@ -164,7 +165,7 @@ static int test_signal(void)
 
 static int test_version(void)
 {
-    static const uint32_t unknown[] = {0x00010000, 0x7fff0000, 0x0000ffff};
+    static const uint32_t unknown[] = {MACHNET_ABI_VERSION + 1, 0x7fff0000, 0x0000ffff};
     for (unsigned i = 0; i < sizeof unknown / sizeof unknown[0]; i++) {
         error.message[0] = '\0';
         want("context_open", machnet_context_open(unknown[i], NULL, &context, &error), MACHNET_EVERSION);

@@ -426,12 +426,21 @@ static void submit_some(struct client *client)
     }
 }
 
+/* Goes on while one side has hardly slept, as when others take its processor, but not for ever. */
+static bool slept_enough(uint64_t sleeps)
+{
+    const uint64_t each = sleeps / 20;
+    return sleeps_so_far() >= 10 * sleeps ||
+           (sleeps_so_far() >= sleeps && atomic_load_explicit(&client_sleeps, memory_order_relaxed) >= each &&
+            atomic_load_explicit(&engine_sleeps, memory_order_relaxed) >= each);
+}
+
 static void run_client(struct client *client, enum mode mode, uint64_t sleeps)
 {
     if (mode != MODE_WAIT)
         (void)go_quiet(client); /* as asking for the descriptor does */
     for (;;) {
-        if (sleeps_so_far() < sleeps)
+        if (!slept_enough(sleeps))
             submit_some(client);
         else if (client->replies_due == 0)
             break;

@@ -84,7 +84,7 @@ Test(context_open, runtime_directory)
 
 Test(context_open, abi)
 {
-    static const uint32_t wrong[] = {0, 1, 3, 0x10000, 0xffffffff};
+    static const uint32_t wrong[] = {0, 2, 0xffff, MACHNET_ABI_VERSION + 1, 0x20000, 0xffffffff};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         cr_assert_eq(machnet_context_open(wrong[i], NULL, &context, &error), MACHNET_EVERSION);
     cr_assert(strstr(error.message, "65535.65535") != NULL);
