@@ -89,6 +89,9 @@ struct mn_sender { /* send side */
     struct mn_slot *slots;
     uint32_t slot_count, fresh_slot; /* slots from fresh_slot on were never used */
     struct mn_slot *free;
+    struct mn_slot *kept;   /* free, and each still has its extent, of kept_charge bytes: for the next message of that class */
+    uint32_t kept_count, kept_charge;
+    uint64_t share_bytes;   /* so much a flow may hold in any case; 0: not known */
     uint32_t since_reclaim; /* messages since completions were last looked at */
     uint32_t starved;       /* flows with mn_flow.starved */
     uint32_t slots_taken; /* reserved, in flight or returned */
@@ -265,6 +268,8 @@ uint32_t mn_space_wishes(const struct machnet_channel *channel);
 void mn_space_tell(struct machnet_channel *channel);
 /* Send side: a slot with an extent for `length` bytes. MACHNET_EAGAIN, _EMSGSIZE; MACHNET_EPROTOCOL. */
 int32_t mn_space_take(struct machnet_channel *channel, struct mn_flow *flow, uint64_t length, struct mn_slot **taken);
+/* Send side: bytes of the arena that are in use. */
+uint64_t mn_space_used(const struct mn_sender *send);
 /* Where the slot's bytes are. */
 uint8_t *mn_slot_data(const struct machnet_channel *channel, const struct mn_slot *slot);
 
