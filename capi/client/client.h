@@ -287,6 +287,8 @@ void mn_purge_flows(struct machnet_channel *channel);
 int32_t mn_deliveries_take(struct machnet_channel *channel, uint32_t most);
 /* True if the ring holds something. */
 bool mn_deliveries_wait(struct machnet_channel *channel);
+/* The bytes of a MESSAGE, or NULL if they are not in a receive region. */
+const uint8_t *mn_delivery_bytes(const struct machnet_channel *channel, const struct mn_delivery *delivery);
 /* Notes an event of the flow (MN_PENDING_*). */
 void mn_event_add(struct machnet_channel *channel, struct mn_flow *flow, uint32_t pending);
 /* The list of flows with messages, which MACHNET_ANY_FLOW serves in turn: takes the flow off it, or puts it to the end if it belongs there and is
@@ -294,6 +296,15 @@ void mn_event_add(struct machnet_channel *channel, struct mn_flow *flow, uint32_
  * flow that it has not heard of. */
 void mn_ready_remove(struct machnet_channel *channel, struct mn_flow *flow);
 void mn_ready_append(struct machnet_channel *channel, struct mn_flow *flow);
+
+/* direct.c: receive side, messages that go from the ring straight to the caller. */
+
+/* Takes up to `max` messages of `flow` (or MACHNET_ANY_FLOW) as machnet_recv_packed gives them, as long as that can be done without private
+ * queues, which hold none that come before. Returns how many; 0 says nothing. */
+uint32_t mn_receive_direct(struct machnet_channel *channel, uint64_t flow, machnet_record *records, uint32_t max,
+                           void *arena, uint64_t arena_bytes);
+/* Whether mn_receive_direct would take something of any flow. */
+bool mn_direct_waits(struct machnet_channel *channel);
 
 /* release.c */
 
@@ -309,6 +320,8 @@ static inline void mn_receive_done(struct machnet_channel *channel)
 
 /* Receive side: gives back a chain of messages (linked by next, `last` is its end). */
 void mn_release_chain(struct machnet_channel *channel, struct mn_message *first, struct mn_message *last);
+/* The same for messages that were copied from the ring, by their leases. */
+void mn_release_leases(struct machnet_channel *channel, const uint64_t *leases, uint32_t count);
 
 /* wait.c: receive side. */
 
