@@ -116,13 +116,12 @@ static void tally(struct tally *sum, uint64_t bytes)
 }
 
 /* Before what was submitted is published: more can never be acknowledged than was sent. */
-static void count_flow(struct mn_flow *flow, struct tally *sum)
+static void count_flow(struct mn_flow *flow, const struct tally *sum)
 {
-    if (sum->messages > 0) {
-        mn_count(&flow->messages_sent, sum->messages);
-        mn_count(&flow->bytes_sent, sum->bytes);
-    }
-    *sum = (struct tally){0};
+    if (sum->messages == 0)
+        return;
+    mn_count(&flow->messages_sent, sum->messages);
+    mn_count(&flow->bytes_sent, sum->bytes);
 }
 
 static void count_sent(struct machnet_channel *channel, const struct tally *sum)
@@ -176,6 +175,7 @@ int32_t machnet_send_packed(machnet_channel *channel, const machnet_record *reco
         }
         if (all.messages == 0 || record->flow != record[-1].flow) {
             count_flow(flow, &same);
+            same = (struct tally){0};
             status = find_flow(channel, record->flow, &flow);
         }
         if (status == MACHNET_OK)
@@ -265,7 +265,7 @@ int32_t machnet_send_commit(machnet_channel *channel, uint64_t buffer, uint64_t 
     slot->length = (uint32_t)length;
     const struct tally one = {.messages = 1, .bytes = length};
     submit_slot(channel, slot, tag);
-    count_flow(flow, &(struct tally){.messages = 1, .bytes = length});
+    count_flow(flow, &one);
     mn_send_fed(channel, flow);
     mn_submit(channel);
     count_sent(channel, &one);

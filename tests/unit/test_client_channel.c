@@ -275,6 +275,7 @@ Test(channel, recv_packed__a_flow_is_announced_first_and_a_queue_goes_before_the
     char arena[64];
 
     fake_engine_accept(&engine, b);
+    cr_assert_eq(machnet_recv_packed(channel, MACHNET_ANY_FLOW, records, 8, arena, sizeof arena, 0), MACHNET_EAGAIN);
     fake_engine_message(&engine, b, 1, 0, 8, 1);
     cr_assert_eq(machnet_recv_packed(channel, MACHNET_ANY_FLOW, records, 8, arena, sizeof arena, 0), MACHNET_EAGAIN);
     cr_assert_eq(machnet_channel_events(channel, &event, 1, 0), 1);
