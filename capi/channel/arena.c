@@ -5,7 +5,8 @@
 #include <stdlib.h>
 
 enum {
-    CLASS_MIN = 64,
+    CLASS_MIN_LOG2 = 6,
+    CLASS_MIN = 1 << CLASS_MIN_LOG2,
     CLASSES = 11, /* 64 .. 65536 */
     SLOT_WORDS = MN_BLOCK / CLASS_MIN / 64,
 };
@@ -46,12 +47,18 @@ struct mn_arena {
 static uint32_t class_of(uint64_t length)
 {
     assert(length <= MN_BLOCK);
-    return length <= CLASS_MIN ? 0 : (uint32_t)(64 - __builtin_clzll(length - 1)) - 6;
+    return length <= CLASS_MIN ? 0 : (uint32_t)(64 - __builtin_clzll(length - 1)) - CLASS_MIN_LOG2;
 }
 
 static uint32_t class_bytes(uint32_t class)
 {
     return (uint32_t)CLASS_MIN << class;
+}
+
+/* The slot of a class in which a byte of its block lies. */
+static uint32_t slot_at(uint32_t class, uint32_t offset)
+{
+    return offset >> (class + CLASS_MIN_LOG2);
 }
 
 static uint64_t blocks_for(uint64_t length)
@@ -284,9 +291,9 @@ bool mn_arena_alloc(struct mn_arena *arena, uint32_t length, uint32_t keep_block
 
 static bool release_slot(struct mn_arena *arena, struct block *block, uint32_t offset)
 {
-    uint32_t bytes = class_bytes(block->class), word = offset / bytes / 64;
-    uint64_t bit = UINT64_C(1) << offset / bytes % 64;
-    if (offset % bytes != 0 || (block->slots[word] & bit) != 0)
+    uint32_t bytes = class_bytes(block->class), slot = slot_at(block->class, offset), word = slot / 64;
+    uint64_t bit = UINT64_C(1) << slot % 64;
+    if (offset != slot * bytes || (block->slots[word] & bit) != 0)
         return false;
     if (block->words == 0)
         partial_insert(arena, block);

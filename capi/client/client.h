@@ -89,6 +89,9 @@ struct mn_sender { /* send side */
     struct mn_slot *slots;
     uint32_t slot_count, fresh_slot; /* slots from fresh_slot on were never used */
     struct mn_slot *free;
+    struct mn_slot *kept;   /* free, and each still has its extent, of kept_charge bytes: for the next message of that class */
+    uint32_t kept_count, kept_charge;
+    uint64_t share_bytes;   /* so much a flow may hold in any case; 0: not known */
     uint32_t since_reclaim; /* messages since completions were last looked at */
     uint32_t starved;       /* flows with mn_flow.starved */
     uint32_t slots_taken; /* reserved, in flight or returned */
@@ -265,6 +268,8 @@ uint32_t mn_space_wishes(const struct machnet_channel *channel);
 void mn_space_tell(struct machnet_channel *channel);
 /* Send side: a slot with an extent for `length` bytes. MACHNET_EAGAIN, _EMSGSIZE; MACHNET_EPROTOCOL. */
 int32_t mn_space_take(struct machnet_channel *channel, struct mn_flow *flow, uint64_t length, struct mn_slot **taken);
+/* Send side: bytes of the arena that are in use. */
+uint64_t mn_space_used(const struct mn_sender *send);
 /* Where the slot's bytes are. */
 uint8_t *mn_slot_data(const struct machnet_channel *channel, const struct mn_slot *slot);
 
@@ -282,6 +287,8 @@ void mn_purge_flows(struct machnet_channel *channel);
 int32_t mn_deliveries_take(struct machnet_channel *channel, uint32_t most);
 /* True if the ring holds something. */
 bool mn_deliveries_wait(struct machnet_channel *channel);
+/* The bytes of a MESSAGE, or NULL if they are not in a receive region. */
+const uint8_t *mn_delivery_bytes(const struct machnet_channel *channel, const struct mn_delivery *delivery);
 /* Notes an event of the flow (MN_PENDING_*). */
 void mn_event_add(struct machnet_channel *channel, struct mn_flow *flow, uint32_t pending);
 /* The list of flows with messages, which MACHNET_ANY_FLOW serves in turn: takes the flow off it, or puts it to the end if it belongs there and is
@@ -289,6 +296,15 @@ void mn_event_add(struct machnet_channel *channel, struct mn_flow *flow, uint32_
  * flow that it has not heard of. */
 void mn_ready_remove(struct machnet_channel *channel, struct mn_flow *flow);
 void mn_ready_append(struct machnet_channel *channel, struct mn_flow *flow);
+
+/* direct.c: receive side, messages that go from the ring straight to the caller. */
+
+/* Takes up to `max` messages of `flow` (or MACHNET_ANY_FLOW) as machnet_recv_packed gives them, as long as that can be done without private
+ * queues, which hold none that come before. Returns how many; 0 says nothing. */
+uint32_t mn_receive_direct(struct machnet_channel *channel, uint64_t flow, machnet_record *records, uint32_t max,
+                           void *arena, uint64_t arena_bytes);
+/* Whether mn_receive_direct would take something of any flow. */
+bool mn_direct_waits(struct machnet_channel *channel);
 
 /* release.c */
 
@@ -304,6 +320,8 @@ static inline void mn_receive_done(struct machnet_channel *channel)
 
 /* Receive side: gives back a chain of messages (linked by next, `last` is its end). */
 void mn_release_chain(struct machnet_channel *channel, struct mn_message *first, struct mn_message *last);
+/* The same for messages that were copied from the ring, by their leases. */
+void mn_release_leases(struct machnet_channel *channel, const uint64_t *leases, uint32_t count);
 
 /* wait.c: receive side. */
 

@@ -79,8 +79,7 @@ static struct mn_message *new_message(struct machnet_channel *channel)
     return message;
 }
 
-/* The bytes of a message, or NULL if they are not in a receive region. */
-static const uint8_t *find_bytes(const struct machnet_channel *channel, const struct mn_delivery *delivery)
+const uint8_t *mn_delivery_bytes(const struct machnet_channel *channel, const struct mn_delivery *delivery)
 {
     static alignas(MN_LINE) const uint8_t nothing[MN_LINE];
 
@@ -101,7 +100,7 @@ static const uint8_t *find_bytes(const struct machnet_channel *channel, const st
 static bool take_message(struct machnet_channel *channel, const struct mn_delivery *delivery, struct chain *dropped)
 {
     struct mn_flow *flow = mn_flow_find(&channel->flows, delivery->flow);
-    const uint8_t *data = find_bytes(channel, delivery);
+    const uint8_t *data = mn_delivery_bytes(channel, delivery);
     if (flow == NULL || data == NULL)
         return false;
     uint32_t state = atomic_load_explicit(&flow->state, memory_order_acquire);

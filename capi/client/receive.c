@@ -117,6 +117,9 @@ int32_t machnet_recv_packed(machnet_channel *channel, uint64_t flow, machnet_rec
         return MACHNET_EINVAL;
     if (mn_forked(channel))
         return MACHNET_EFORKED;
+    count = mn_receive_direct(channel, flow, records, max, arena, arena_bytes);
+    if (count > 0)
+        return (int32_t)count;
     int32_t status = find_flow(channel, flow, &found);
     if (status != MACHNET_OK)
         return status;

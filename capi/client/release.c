@@ -3,12 +3,12 @@
 #include "client/client.h"
 
 /* Under release.lock. The ring is as large as messages can be lent: it is full only if the engine broke the rules. */
-static bool put_release(struct machnet_channel *channel, const struct mn_message *message)
+static bool put_release(struct machnet_channel *channel, uint64_t lease)
 {
     struct mn_ring *ring = &channel->release.releases;
     if (mn_ring_space(ring, 1) <= 0)
         return false;
-    *(mn_release *)mn_ring_entry(ring, 0) = message->lease;
+    *(mn_release *)mn_ring_entry(ring, 0) = lease;
     mn_ring_advance(ring, 1);
     return true;
 }
@@ -19,11 +19,26 @@ void mn_release_chain(struct machnet_channel *channel, struct mn_message *first,
 
     pthread_mutex_lock(&channel->release.lock);
     for (const struct mn_message *message = first; message != NULL && sound; message = message->next)
-        sound = put_release(channel, message);
+        sound = put_release(channel, message->lease);
     mn_ring_publish(&channel->release.releases);
     pthread_mutex_unlock(&channel->release.lock);
     last->next = channel->receive.free;
     channel->receive.free = first;
+    channel->receive.pumped = false;
+    mn_wake_engine(channel, MN_WAKE_RELEASES | MN_WAKE_ROOM);
+    if (!sound)
+        mn_broken(channel);
+}
+
+void mn_release_leases(struct machnet_channel *channel, const uint64_t *leases, uint32_t count)
+{
+    bool sound = true;
+
+    pthread_mutex_lock(&channel->release.lock);
+    for (uint32_t i = 0; i < count && sound; i++)
+        sound = put_release(channel, leases[i]);
+    mn_ring_publish(&channel->release.releases);
+    pthread_mutex_unlock(&channel->release.lock);
     channel->receive.pumped = false;
     mn_wake_engine(channel, MN_WAKE_RELEASES | MN_WAKE_ROOM);
     if (!sound)
@@ -43,7 +58,7 @@ static int32_t release_message(struct machnet_channel *channel, uint64_t buffer)
                                                  memory_order_relaxed))
         return MACHNET_EBADTOKEN;
     pthread_mutex_lock(&channel->release.lock);
-    bool sound = put_release(channel, message);
+    bool sound = put_release(channel, message->lease);
     mn_ring_publish(&channel->release.releases);
     pthread_mutex_unlock(&channel->release.lock);
     mn_stack_push(&channel->release.returned, message, message, next);

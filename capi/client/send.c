@@ -102,16 +102,33 @@ static void submit_slot(struct machnet_channel *channel, struct mn_slot *slot, u
         .cookie = cookie,
     };
     mn_ring_advance(ring, 1);
-    mn_count(&slot->flow->messages_sent, 1);
-    mn_count(&slot->flow->bytes_sent, slot->length);
 }
 
-static void count_sent(struct machnet_channel *channel, uint64_t messages, uint64_t bytes)
+/* What a call has submitted. */
+struct tally {
+    uint64_t messages, bytes;
+};
+
+static void tally(struct tally *sum, uint64_t bytes)
 {
-    mn_count(&channel->send.messages_sent, messages);
-    mn_count(&channel->send.bytes_sent, bytes);
-    atomic_store_explicit(&channel->send.arena_used_bytes, mn_arena_used_bytes(channel->send.arena),
-                          memory_order_relaxed);
+    sum->messages++;
+    sum->bytes += bytes;
+}
+
+/* Before what was submitted is published: more can never be acknowledged than was sent. */
+static void count_flow(struct mn_flow *flow, const struct tally *sum)
+{
+    if (sum->messages == 0)
+        return;
+    mn_count(&flow->messages_sent, sum->messages);
+    mn_count(&flow->bytes_sent, sum->bytes);
+}
+
+static void count_sent(struct machnet_channel *channel, const struct tally *sum)
+{
+    mn_count(&channel->send.messages_sent, sum->messages);
+    mn_count(&channel->send.bytes_sent, sum->bytes);
+    atomic_store_explicit(&channel->send.arena_used_bytes, mn_space_used(&channel->send), memory_order_relaxed);
 }
 
 /* The flow that a send names, if it can be sent on. */
@@ -148,17 +165,19 @@ int32_t machnet_send_packed(machnet_channel *channel, const machnet_record *reco
         return MACHNET_EFORKED;
     int32_t status = mn_gone(channel);
     struct mn_flow *flow = NULL;
-    uint64_t bytes = 0;
-    uint32_t sent = 0;
-    for (; status == MACHNET_OK && sent < count; sent++) {
-        const machnet_record *record = &records[sent];
+    struct tally all = {0}, same = {0}; /* same: of `flow` */
+    for (; status == MACHNET_OK && all.messages < count;) {
+        const machnet_record *record = &records[all.messages];
         struct mn_slot *slot;
         if (!record_is_sound(record, arena_bytes)) {
             status = MACHNET_EINVAL;
             break;
         }
-        if (sent == 0 || record->flow != records[sent - 1].flow)
+        if (all.messages == 0 || record->flow != record[-1].flow) {
+            count_flow(flow, &same);
+            same = (struct tally){0};
             status = find_flow(channel, record->flow, &flow);
+        }
         if (status == MACHNET_OK)
             status = take(channel, flow, record->length, &slot);
         if (status != MACHNET_OK)
@@ -166,13 +185,15 @@ int32_t machnet_send_packed(machnet_channel *channel, const machnet_record *reco
         if (record->length > 0)
             memcpy(mn_slot_data(channel, slot), (const uint8_t *)arena + record->offset, record->length);
         submit_slot(channel, slot, record->tag);
-        bytes += record->length;
+        tally(&all, record->length);
+        tally(&same, record->length);
     }
-    if (sent == 0)
+    count_flow(flow, &same);
+    if (all.messages == 0)
         return status;
     mn_submit(channel);
-    count_sent(channel, sent, bytes);
-    return (int32_t)sent;
+    count_sent(channel, &all);
+    return (int32_t)all.messages;
 }
 
 int32_t machnet_send_reserve(machnet_channel *channel, uint64_t flow, uint64_t length, machnet_view *view,
@@ -242,10 +263,12 @@ int32_t machnet_send_commit(machnet_channel *channel, uint64_t buffer, uint64_t 
     if (!atomic_compare_exchange_strong_explicit(&slot->token, &buffer, 0, memory_order_acq_rel, memory_order_relaxed))
         return MACHNET_EBADTOKEN;
     slot->length = (uint32_t)length;
+    const struct tally one = {.messages = 1, .bytes = length};
     submit_slot(channel, slot, tag);
+    count_flow(flow, &one);
     mn_send_fed(channel, flow);
     mn_submit(channel);
-    count_sent(channel, 1, length);
+    count_sent(channel, &one);
     mn_drop(channel);
     return MACHNET_OK;
 }

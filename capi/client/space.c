@@ -12,6 +12,8 @@
 
 #define SHARE_BYTES_MIN (UINT64_C(1) << 20)
 
+enum { KEPT_MAX = 64, KEPT_CHARGE_MAX = 1024 }; /* at most 64 KiB */
+
 uint8_t *mn_slot_data(const struct machnet_channel *channel, const struct mn_slot *slot)
 {
     static alignas(MN_LINE) uint8_t nothing[MN_LINE];
@@ -21,20 +23,66 @@ uint8_t *mn_slot_data(const struct machnet_channel *channel, const struct mn_slo
     return atomic_load_explicit(&channel->regions[slot->region].base, memory_order_relaxed) + slot->offset;
 }
 
+uint64_t mn_space_used(const struct mn_sender *send)
+{
+    return mn_arena_used_bytes(send->arena) - (uint64_t)send->kept_count * send->kept_charge;
+}
+
+static void push_free(struct mn_sender *send, struct mn_slot *slot)
+{
+    if (slot->charge > 0)
+        mn_arena_release(send->arena, slot->region, slot->offset);
+    slot->next = send->free;
+    send->free = slot;
+}
+
+static struct mn_slot *pop_kept(struct mn_sender *send)
+{
+    struct mn_slot *slot = send->kept;
+    send->kept = slot->next;
+    send->kept_count--;
+    return slot;
+}
+
+/* Messages of one small class after another are most common: their extents go round without the arena. */
+static bool keep(struct mn_sender *send, struct mn_slot *slot)
+{
+    if (slot->charge == 0 || slot->charge > KEPT_CHARGE_MAX)
+        return false;
+    if (send->kept_count > 0 && slot->charge != send->kept_charge) { /* another class takes over, little by little */
+        push_free(send, pop_kept(send));
+        return false;
+    }
+    if (send->kept_count == KEPT_MAX)
+        return false;
+    send->kept_charge = slot->charge;
+    slot->next = send->kept;
+    send->kept = slot;
+    send->kept_count++;
+    return true;
+}
+
+/* Returns whether there was any. */
+static bool free_kept(struct mn_sender *send)
+{
+    const bool any = send->kept_count > 0;
+    while (send->kept_count > 0)
+        push_free(send, pop_kept(send));
+    return any;
+}
+
 /* Send side. */
 static void free_slot(struct machnet_channel *channel, struct mn_slot *slot)
 {
     struct mn_sender *send = &channel->send;
 
-    if (slot->charge > 0)
-        mn_arena_release(send->arena, slot->region, slot->offset);
     if (slot->flow->sender_token == slot->flow_token) {
         slot->flow->flight_bytes -= slot->charge;
         slot->flow->flight_slots--;
     }
     send->slots_taken--;
-    slot->next = send->free;
-    send->free = slot;
+    if (!keep(send, slot))
+        push_free(send, slot);
 }
 
 /* Send side. Regions that have become ready. */
@@ -146,8 +194,7 @@ bool mn_space_reclaim(struct machnet_channel *channel)
         }
     }
     if (any) {
-        atomic_store_explicit(&channel->send.arena_used_bytes, mn_arena_used_bytes(channel->send.arena),
-                              memory_order_relaxed);
+        atomic_store_explicit(&channel->send.arena_used_bytes, mn_space_used(&channel->send), memory_order_relaxed);
         if (atomic_load_explicit(&channel->shared.waiters, memory_order_relaxed) != NULL)
             mn_space_freed(channel);
     }
@@ -251,19 +298,24 @@ void mn_space_tell(struct machnet_channel *channel)
 
 /* A flow may hold a quarter of the slots and of the arena while others send or want to, and three quarters while it is alone, so that one
  * whose peer does not read leaves room for the others; one message always. */
-static bool exceeds_share(const struct machnet_channel *channel, const struct mn_flow *flow, uint64_t charge)
+static bool exceeds_share(struct machnet_channel *channel, const struct mn_flow *flow, uint64_t charge)
 {
-    const struct mn_sender *send = &channel->send;
-    bool alone = send->slots_taken == flow->flight_slots && send->starved == (flow->starved ? 1 : 0);
-    uint64_t slots = send->slot_count / 4, bytes = mn_arena_bytes(send->arena) / 4;
+    struct mn_sender *send = &channel->send;
+    uint64_t slots = send->slot_count / 4;
 
-    if (flow->flight_slots == 0)
-        return false;
+    if (flow->flight_slots < slots && flow->flight_bytes + charge <= send->share_bytes)
+        return false; /* less than either share: so it is most of the time */
+    bool alone = send->slots_taken == flow->flight_slots && send->starved == (flow->starved ? 1 : 0);
+    uint64_t bytes = mn_arena_bytes(send->arena) / 4, alone_bytes = channel->send_bytes_max / 4 * 3;
+
     if (bytes < SHARE_BYTES_MIN) /* a young arena grows first */
         bytes = SHARE_BYTES_MIN < channel->send_bytes_max / 4 ? SHARE_BYTES_MIN : channel->send_bytes_max / 4;
+    send->share_bytes = bytes < alone_bytes ? bytes : alone_bytes;
+    if (flow->flight_slots == 0)
+        return false;
     if (alone) {
         slots *= 3;
-        bytes = channel->send_bytes_max / 4 * 3;
+        bytes = alone_bytes;
     }
     return flow->flight_slots >= slots || (charge > 0 && flow->flight_bytes + charge > bytes);
 }
@@ -281,52 +333,66 @@ static bool could_ever_fit(const struct machnet_channel *channel, uint32_t lengt
            atomic_load_explicit(&channel->shared.regions_ready, memory_order_relaxed) != 0;
 }
 
-static struct mn_slot *pop_slot(struct mn_sender *send)
-{
-    struct mn_slot *slot = send->free;
-    if (slot != NULL)
-        send->free = slot->next;
-    else if (send->fresh_slot < send->slot_count)
-        slot = &send->slots[send->fresh_slot++];
-    return slot;
-}
-
 /* A generation is never 0: neither is a token or a cookie. */
 static void name_slot(struct mn_slot *slot)
 {
     slot->generation = slot->generation == UINT32_MAX ? 1 : slot->generation + 1;
 }
 
+/* A slot with an extent of `charge` bytes, fresh from the arena; NULL: no slot is free, or it does not fit now. */
+static struct mn_slot *fresh_extent(struct mn_sender *send, uint32_t length, uint32_t charge)
+{
+    struct mn_extent extent = {0};
+    struct mn_slot *slot = send->free;
+
+    if (slot == NULL && send->fresh_slot == send->slot_count)
+        return NULL;
+    if (charge > 0 && !mn_arena_alloc(send->arena, length, 0, &extent))
+        return NULL;
+    if (slot != NULL)
+        send->free = slot->next;
+    else
+        slot = &send->slots[send->fresh_slot++];
+    slot->region = extent.region;
+    slot->offset = extent.offset;
+    slot->charge = charge;
+    return slot;
+}
+
+static struct mn_slot *find_slot(struct mn_sender *send, uint32_t length, uint32_t charge)
+{
+    if (charge == send->kept_charge && send->kept_count > 0)
+        return pop_kept(send);
+    struct mn_slot *slot = fresh_extent(send, length, charge);
+    if (slot == NULL && free_kept(send))
+        slot = fresh_extent(send, length, charge);
+    return slot;
+}
+
 int32_t mn_space_take(struct machnet_channel *channel, struct mn_flow *flow, uint64_t length, struct mn_slot **taken)
 {
     struct mn_sender *send = &channel->send;
-    struct mn_extent extent = {0};
-    uint64_t charge = length > 0 ? mn_extent_class(length) : 0;
 
     if (length > MACHNET_MESSAGE_MAX)
         return MACHNET_EMSGSIZE;
-    if (send->free == NULL && send->fresh_slot == send->slot_count)
-        return MACHNET_EAGAIN;
+    const uint32_t charge = length > 0 ? (uint32_t)mn_extent_class(length) : 0;
     if (exceeds_share(channel, flow, charge))
         return MACHNET_EAGAIN;
-    if (charge > 0) {
-        if (!mn_arena_alloc(send->arena, (uint32_t)length, 0, &extent)) {
-            if (!could_ever_fit(channel, (uint32_t)length))
-                return MACHNET_EMSGSIZE;
-            mn_control_grow(channel, (uint32_t)length);
+    struct mn_slot *slot = find_slot(send, (uint32_t)length, charge);
+    if (slot == NULL) {
+        if (send->free == NULL && send->fresh_slot == send->slot_count)
             return MACHNET_EAGAIN;
-        }
+        if (!could_ever_fit(channel, (uint32_t)length))
+            return MACHNET_EMSGSIZE;
+        mn_control_grow(channel, (uint32_t)length);
+        return MACHNET_EAGAIN;
     }
     flow->flight_bytes += charge;
     flow->flight_slots++;
     send->slots_taken++;
-    struct mn_slot *slot = pop_slot(send);
     slot->flow = flow;
     slot->flow_token = flow->sender_token;
-    slot->region = extent.region;
-    slot->offset = extent.offset;
     slot->length = (uint32_t)length;
-    slot->charge = (uint32_t)charge;
     name_slot(slot);
     *taken = slot;
     return MACHNET_OK;

@@ -245,7 +245,11 @@ static int32_t look(struct machnet_channel *channel, uint32_t mask)
     if (gone < 0 && gone != MACHNET_EENGINEGONE)
         return gone;
     mn_purge_flows(channel);
-    if ((mask & MACHNET_WAIT_RECEIVE) == 0 || channel->receive.ready_first == NULL) {
+    /* A message is left in the ring: who receives may take it from there. */
+    const bool wants = (mask & MACHNET_WAIT_RECEIVE) != 0;
+    const bool holds =
+        channel->receive.ready_first != NULL || (wants && gone == MACHNET_OK && mn_direct_waits(channel));
+    if (!wants || !holds) {
         do
             taken = mn_deliveries_take(channel, TAKE_DELIVERIES);
         while (taken > 0);
@@ -254,7 +258,7 @@ static int32_t look(struct machnet_channel *channel, uint32_t mask)
         mn_space_tell(channel);
     }
     /* An end is told once, also one that a receive call has taken off the ring on its way to EAGAIN: the caller looks again. */
-    if (channel->receive.ready_first != NULL || channel->receive.ended)
+    if (holds || channel->receive.ready_first != NULL || channel->receive.ended)
         held |= MACHNET_WAIT_RECEIVE;
     if (channel->receive.event_first != NULL)
         held |= MACHNET_WAIT_EVENT;

@@ -283,6 +283,7 @@ bool ack_receive(struct flow *flow, const struct wire_frame *frame, uint64_t now
     if (flow->state != FLOW_ENDED && !complete_below(flow, frame->ack.messages)) {
         return false;
     }
+    send_trim(flow); /* what packets held of these messages need not be looked at */
     struct congestion_ack news = {.now = now,
                                   .largest = largest,
                                   .next = tx->records.end,

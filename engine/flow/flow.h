@@ -144,7 +144,9 @@ bool record_acknowledge(struct flow *flow, uint64_t number);
 void record_control_again(struct flow *flow, uint64_t number);
 /* The last packet in flight of which a copy could be sent; false: there is none. */
 bool record_last(const struct flow *flow, uint64_t *number);
-/* Whether a lost piece still must be sent. */
+/* The i-th message of a piece, 0 <= i < count, as a piece of its own: of one that nobody needs any more perhaps without length. */
+struct piece piece_part(const struct flow *flow, const struct piece *piece, uint32_t i);
+/* Whether a lost piece, which is no run, still must be sent. */
 bool piece_wanted(const struct flow *flow, const struct piece *piece);
 /* Drops the records at the front that nobody asks for any more. */
 void records_trim(struct flow *flow);

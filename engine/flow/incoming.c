@@ -91,13 +91,18 @@ static enum placement begin(struct flow *flow, struct incoming *message, uint64_
     return PLACED;
 }
 
+static void count_complete(struct flow *flow, uint32_t length)
+{
+    flow->messages_received++;
+    flow->bytes_received += length;
+    flow->transport->counters.messages_received++;
+}
+
 static void complete(struct flow *flow, struct incoming *message)
 {
     struct receiver *rx = &flow->rx;
     message->complete = true;
-    flow->messages_received++;
-    flow->bytes_received += message->total;
-    flow->transport->counters.messages_received++;
+    count_complete(flow, message->total);
     if (message->grant_owed) {
         message->grant_owed = false;
         rx->grants_owed--;
@@ -129,11 +134,49 @@ static enum placement add_bytes(struct flow *flow, struct incoming *message, con
     return PLACED;
 }
 
+/* Whether nothing is kept or owed of the flow, so that its next message, which is `number`, could go straight to the owner. */
+static bool may_pass(const struct flow *flow, uint64_t number)
+{
+    const struct receiver *rx = &flow->rx;
+    return number == rx->complete && deque_count(&rx->messages) == 0 && flow->announced && !flow->closed &&
+           !flow->over_share && !flow->starved && !flow->in_refused && !flow->fin_received &&
+           flow->owner->undelivered == NULL;
+}
+
+/* The next message of the flow has come as a whole: hands it over without keeping it. False: it has to be kept, or refused. */
+static bool pass_on(struct flow *flow, const struct wire_frame *frame)
+{
+    const struct transport_ops *ops = &flow->transport->ops;
+    struct transport_owner *owner = flow->owner;
+    struct receiver *rx = &flow->rx;
+    const uint32_t length = frame->data.length, charge = flow_charge(length);
+    struct transport_extent extent;
+    if (rx->complete >= rx->limit_messages || rx->charged + charge > rx->limit_bytes || length > owner->message_max ||
+        !ops->extent_reserve(owner, length, true, &extent)) {
+        return false;
+    }
+    if (length > 0) {
+        memcpy(extent.data, frame->data.payload, length);
+    }
+    if (ops->deliver(owner, flow->user, &extent, frame->data.tag) != TRANSPORT_DELIVERED) {
+        ops->extent_abandon(owner, &extent);
+        return false;
+    }
+    rx->complete = rx->messages.base = ++rx->messages.end;
+    rx->charged += charge;
+    rx->delivered_bytes += charge;
+    count_complete(flow, length);
+    return true;
+}
+
 enum placement incoming_place(struct flow *flow, const struct wire_frame *frame, uint64_t now)
 {
     struct receiver *rx = &flow->rx;
     uint64_t number = wire_expand32(frame->data.message, rx->complete);
     if (number < rx->complete) {
+        return PLACED;
+    }
+    if ((frame->type & WIRE_DATA_FRAGMENT) == 0 && may_pass(flow, number) && pass_on(flow, frame)) {
         return PLACED;
     }
     if (number >= rx->limit_messages || (flow->fin_received && number >= rx->fin_messages)) {

@@ -1,27 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* FLOW packets out: which frames go into the next one. */
-#include "flow/flow.h"
+#include "flow/packet.h"
 
 #include <assert.h>
 #include <string.h>
 
-enum {
-    SPLIT_MIN = 256, /* a message that fits into one packet is not split for less room than this */
-    PACED_BURST_MAX = 16,
-};
-
-struct packet {
-    uint8_t *bytes;
-    size_t used, limit; /* without the trailer */
-    uint32_t first_piece; /* low 32 bits */
-    uint32_t piece_count;
-    uint16_t flags;     /* enum record_flag */
-    uint32_t copied;    /* low 32 bits of the number of the packet that this one is a copy of */
-    bool eliciting;
-    bool more;  /* something was left out because the packet is full */
-    bool again; /* holds what was sent before */
-    bool single; /* is to hold pieces of one message only */
-};
+enum { PACED_BURST_MAX = 16 };
 
 static bool add_frame(struct packet *packet, const struct wire_frame *frame)
 {
@@ -31,8 +15,7 @@ static bool add_frame(struct packet *packet, const struct wire_frame *frame)
     return length > 0;
 }
 
-/* Adds a frame that elicits an ACK. */
-static bool add_control(struct packet *packet, const struct wire_frame *frame, uint16_t flag)
+bool packet_add_control(struct packet *packet, const struct wire_frame *frame, uint16_t flag)
 {
     if (!add_frame(packet, frame)) {
         return false;
@@ -63,7 +46,7 @@ static void add_grants(struct flow *flow, struct packet *packet)
         }
         struct wire_frame frame = {.type = WIRE_FRAME_GRANT,
                                    .grant = {.message = (uint32_t)n, .bytes = message->total}};
-        if (!add_control(packet, &frame, RECORD_GRANT)) {
+        if (!packet_add_control(packet, &frame, RECORD_GRANT)) {
             return;
         }
         message->grant_owed = false;
@@ -76,7 +59,7 @@ static void add_controls(struct flow *flow, struct packet *packet)
 {
     if (flow->reset_wanted) {
         struct wire_frame frame = {.type = WIRE_FRAME_RESET, .reset = {.reason = flow->reset_reason}};
-        if (add_control(packet, &frame, RECORD_RESET)) {
+        if (packet_add_control(packet, &frame, RECORD_RESET)) {
             flow->reset_wanted = false;
         }
     }
@@ -87,7 +70,7 @@ static void add_controls(struct flow *flow, struct packet *packet)
         struct wire_frame frame = {
             .type = WIRE_FRAME_CREDIT,
             .credit = {.messages = (uint32_t)flow->rx.limit_messages, .bytes = flow->rx.limit_bytes}};
-        if (add_control(packet, &frame, RECORD_CREDIT)) {
+        if (packet_add_control(packet, &frame, RECORD_CREDIT)) {
             flow->credit_wanted = false;
             flow->rx.told_bytes = flow->rx.limit_bytes;
             flow->rx.told_messages = flow->rx.limit_messages;
@@ -103,174 +86,9 @@ static void add_fin(struct flow *flow, struct packet *packet)
     }
     struct wire_frame frame = {.type = WIRE_FRAME_FIN,
                                .fin = {.messages = (uint32_t)flow->tx.begun, .reason = flow->fin_reason}};
-    if (add_control(packet, &frame, RECORD_FIN)) {
+    if (packet_add_control(packet, &frame, RECORD_FIN)) {
         flow->fin_wanted = false;
         flow->fin_sent = true;
-    }
-}
-
-/* How many of the `wanted` bytes at `offset` go into the packet; -1: none, the packet is full. */
-static int64_t fit(const struct packet *packet, const struct outgoing *message, uint32_t offset, uint32_t wanted)
-{
-    size_t room = packet->limit - packet->used;
-    size_t tag = offset == 0 && message->tag != 0 ? WIRE_TAG_BYTES : 0;
-    size_t whole = WIRE_DATA_BYTES + tag;
-    size_t fragment = whole + WIRE_FRAGMENT_BYTES;
-    bool is_whole = offset == 0 && wanted == message->length;
-
-    if (is_whole && whole + wanted <= room) {
-        return wanted;
-    }
-    if (!is_whole && fragment + wanted <= room) {
-        return wanted;
-    }
-    bool fits_alone = fragment + wanted <= packet->limit - WIRE_HEADER_BYTES;
-    if (room <= fragment || (packet->piece_count > 0 && fits_alone && room < SPLIT_MIN)) {
-        return -1;
-    }
-    return (int64_t)(room - fragment < wanted ? room - fragment : wanted);
-}
-
-static bool add_bytes(struct flow *flow, struct packet *packet, uint64_t number, uint32_t offset, uint32_t length)
-{
-    const struct outgoing *message = OUTGOING(flow, number);
-    bool whole = length == message->length;
-    bool tagged = offset == 0 && message->tag != 0;
-    struct wire_frame frame; /* not cleared: it is large, and this is the path of every message */
-    frame.type = (uint8_t)(WIRE_FRAME_DATA | (whole ? 0 : WIRE_DATA_FRAGMENT) | (tagged ? WIRE_DATA_TAG : 0));
-    frame.data.payload = NULL;
-    frame.data.tag = message->tag;
-    frame.data.message = (uint32_t)number;
-    frame.data.length = length;
-    frame.data.total = message->length;
-    frame.data.offset = offset;
-    if (!add_control(packet, &frame, 0)) {
-        return false;
-    }
-    if (length > 0) {
-        memcpy(packet->bytes + packet->used, message->data + offset, length);
-        packet->used += length;
-    }
-    return true;
-}
-
-/* The same, and the record will say so. */
-static bool emit(struct flow *flow, struct packet *packet, uint64_t number, uint32_t offset, uint32_t length)
-{
-    struct deque *pieces = &flow->tx.pieces;
-    if (packet->single && packet->piece_count > 0) {
-        const struct piece *last = deque_at(pieces, pieces->end - 1, sizeof *last);
-        if (last->message != (uint32_t)number) {
-            return false;
-        }
-    }
-    if (deque_count(pieces) >= PIECES_MAX || !deque_reserve(pieces, &flow->transport->pool, 1, sizeof(struct piece)) ||
-        !add_bytes(flow, packet, number, offset, length)) {
-        return false;
-    }
-    *(struct piece *)deque_push(pieces, sizeof(struct piece)) =
-        (struct piece){.message = (uint32_t)number, .offset = offset, .length = length};
-    packet->piece_count++;
-    return true;
-}
-
-/* What was lost comes first: the receiver waits for it. */
-static void add_again(struct flow *flow, struct packet *packet)
-{
-    struct sender *tx = &flow->tx;
-    while (deque_count(&tx->again) > 0) {
-        struct piece *piece = deque_at(&tx->again, tx->again.base, sizeof *piece);
-        uint64_t number = number_from(tx->messages.base, piece->message);
-        if (piece_wanted(flow, piece)) {
-            int64_t length = fit(packet, OUTGOING(flow, number), piece->offset, piece->length);
-            if (length < 0 || !emit(flow, packet, number, piece->offset, (uint32_t)length)) {
-                packet->more = true;
-                return;
-            }
-            packet->again = true;
-            piece->offset += (uint32_t)length;
-            piece->length -= (uint32_t)length;
-            if (piece->length > 0) {
-                packet->more = true;
-                return;
-            }
-        }
-        tx->again.base++;
-    }
-}
-
-/* Large messages whose grant has come, the oldest first. */
-static void add_held(struct flow *flow, struct packet *packet)
-{
-    struct sender *tx = &flow->tx;
-    while (tx->held_count > 0) {
-        uint64_t number = number_from(tx->messages.base, tx->held_first);
-        struct outgoing *message = OUTGOING(flow, number);
-        if (message->next < message->granted) {
-            int64_t length = fit(packet, message, message->next, message->granted - message->next);
-            if (length < 0 || !emit(flow, packet, number, message->next, (uint32_t)length)) {
-                packet->more = true;
-                return;
-            }
-            message->next += (uint32_t)length;
-        }
-        if (message->next < message->length) {
-            packet->more |= message->next < message->granted;
-            return;
-        }
-        tx->held_first = message->held_next;
-        tx->held_count--;
-    }
-}
-
-static void hold(struct sender *tx, struct flow *flow, uint64_t number)
-{
-    if (tx->held_count++ == 0) {
-        tx->held_first = (uint32_t)number;
-    } else {
-        OUTGOING(flow, number_from(tx->messages.base, tx->held_last))->held_next = (uint32_t)number;
-    }
-    tx->held_last = (uint32_t)number;
-}
-
-/* Whether credit allows the message `next` to begin; asks for more if not. */
-static bool may_begin(struct flow *flow, const struct outgoing *message)
-{
-    struct sender *tx = &flow->tx;
-    uint64_t charged = tx->charged + flow_charge(message->length);
-    if (charged <= tx->credit_bytes && tx->next < tx->credit_messages) {
-        return true;
-    }
-    flow->blocked_wanted = tx->blocked_told != charged;
-    return false;
-}
-
-static void add_new(struct flow *flow, struct packet *packet)
-{
-    struct sender *tx = &flow->tx;
-    while (tx->next < tx->messages.end) {
-        struct outgoing *message = OUTGOING(flow, tx->next);
-        if (tx->begun == tx->next && !may_begin(flow, message)) {
-            return;
-        }
-        int64_t length = fit(packet, message, message->next, message->length - message->next);
-        if (length < 0 || !emit(flow, packet, tx->next, message->next, (uint32_t)length)) {
-            packet->more = true;
-            return;
-        }
-        if (tx->begun == tx->next) {
-            tx->begun++;
-            tx->charged += flow_charge(message->length);
-        }
-        message->next += (uint32_t)length;
-        if (message->next < message->length && message->length <= LARGE_MESSAGE) {
-            packet->more = true;
-            return;
-        }
-        if (message->next < message->length) {
-            hold(tx, flow, tx->next);
-        }
-        tx->next++;
     }
 }
 
@@ -287,7 +105,7 @@ static void add_blocked(struct flow *flow, struct packet *packet)
     uint64_t charged = tx->charged + flow_charge(OUTGOING(flow, tx->next)->length);
     struct wire_frame frame = {.type = WIRE_FRAME_BLOCKED,
                                .blocked = {.bytes = charged, .message = (uint32_t)tx->next}};
-    if (add_control(packet, &frame, RECORD_BLOCKED)) {
+    if (packet_add_control(packet, &frame, RECORD_BLOCKED)) {
         tx->blocked_told = charged;
     }
 }
@@ -322,44 +140,18 @@ static void add_data(struct flow *flow, struct packet *packet, uint64_t now)
     }
     packet->single = tx->backoff >= 2;
     if (held_is_first(tx)) {
-        add_held(flow, packet);
+        packet_add_held(flow, packet);
     }
     if (!packet->more) {
-        add_again(flow, packet);
+        packet_add_again(flow, packet);
     }
     if (!packet->more) {
-        add_held(flow, packet);
+        packet_add_held(flow, packet);
     }
     if (!packet->more) {
-        add_new(flow, packet);
+        packet_add_new(flow, packet);
     }
     add_blocked(flow, packet);
-}
-
-/* What the last packet in flight holds, as far as there is room: that packet stays in flight, and keeps its pieces. */
-static void add_copy(struct flow *flow, struct packet *packet)
-{
-    struct sender *tx = &flow->tx;
-    uint64_t last;
-    if (flow->state == FLOW_ENDED || !record_last(flow, &last)) {
-        return;
-    }
-    const struct record *record = RECORD(flow, last);
-    bool all = true;
-    for (uint32_t i = 0; i < record->piece_count && all; i++) {
-        const struct piece *piece = PIECE_OF(flow, record, i);
-        uint64_t number = number_from(tx->messages.base, piece->message);
-        if (piece_wanted(flow, piece)) {
-            int64_t length = fit(packet, OUTGOING(flow, number), piece->offset, piece->length);
-            all = length >= 0 && add_bytes(flow, packet, number, piece->offset, (uint32_t)length);
-            packet->again |= all;
-            all &= length == piece->length;
-        }
-    }
-    if (all && packet->again) {
-        packet->flags |= RECORD_COPY;
-        packet->copied = (uint32_t)last;
-    }
 }
 
 /*
@@ -371,12 +163,12 @@ static void add_probe(struct flow *flow, struct packet *packet)
 {
     struct sender *tx = &flow->tx;
     if (packet->piece_count == 0 && (tx->probe || (tx->copy && tx->in_flight < congestion_window(&tx->congestion)))) {
-        add_copy(flow, packet);
+        packet_add_copy(flow, packet);
     }
     tx->copy = false;
     if (tx->probe) {
         struct wire_frame ping = {.type = WIRE_FRAME_PING};
-        add_control(packet, &ping, 0);
+        packet_add_control(packet, &ping, 0);
     }
 }
 
@@ -453,8 +245,8 @@ static size_t finish(struct flow *flow, struct packet *packet, uint64_t now)
 
 bool send_urgent(const struct flow *flow)
 {
-    return flow->tx.probe || flow->tx.copy || flow->rx.ack_now || flow->credit_wanted || flow->rx.grants_owed > 0 || flow->blocked_wanted ||
-           flow->fin_wanted || flow->reset_wanted;
+    return flow->tx.probe || flow->tx.copy || flow->rx.ack_now || flow->credit_wanted || flow->rx.grants_owed > 0 ||
+           flow->blocked_wanted || flow->fin_wanted || flow->reset_wanted;
 }
 
 bool send_wanted(const struct flow *flow)

@@ -60,19 +60,28 @@ void records_free(struct flow *flow)
     tx->in_flight = 0;
 }
 
-/* The message of a piece, or NULL if nothing of it is needed any more. */
-static struct outgoing *piece_message(const struct flow *flow, const struct piece *piece)
+/* The message with these low 32 bits, or NULL if nothing of it is needed any more. */
+static struct outgoing *message_of(const struct flow *flow, uint32_t low)
 {
-    uint64_t number = number_from(flow->tx.messages.base, piece->message);
+    uint64_t number = number_from(flow->tx.messages.base, low);
     if (!deque_holds(&flow->tx.messages, number) || OUTGOING(flow, number)->done) {
         return NULL;
     }
     return OUTGOING(flow, number);
 }
 
+struct piece piece_part(const struct flow *flow, const struct piece *piece, uint32_t i)
+{
+    if (piece->count == 1) {
+        return *piece;
+    }
+    const struct outgoing *message = message_of(flow, piece->message + i);
+    return (struct piece){.message = piece->message + i, .count = 1, .length = message ? message->length : 0};
+}
+
 bool piece_wanted(const struct flow *flow, const struct piece *piece)
 {
-    const struct outgoing *message = piece_message(flow, piece);
+    const struct outgoing *message = message_of(flow, piece->message);
     return message && (piece->length > 0 || message->length == 0);
 }
 
@@ -105,6 +114,27 @@ void record_control_again(struct flow *flow, uint64_t number)
     }
 }
 
+/* How many parts the pieces of a record have. */
+static uint32_t parts(const struct flow *flow, const struct record *record)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < record->piece_count; i++) {
+        count += PIECE_OF(flow, record, i)->count;
+    }
+    return count;
+}
+
+/* To be sent again, runs in their parts. */
+static void queue_again(struct flow *flow, const struct record *record)
+{
+    for (uint32_t i = 0; i < record->piece_count; i++) {
+        const struct piece *piece = PIECE_OF(flow, record, i);
+        for (uint32_t k = 0; k < piece->count; k++) {
+            *(struct piece *)deque_push(&flow->tx.again, sizeof(struct piece)) = piece_part(flow, piece, k);
+        }
+    }
+}
+
 bool record_lose(struct flow *flow, uint64_t number)
 {
     struct sender *tx = &flow->tx;
@@ -113,13 +143,11 @@ bool record_lose(struct flow *flow, uint64_t number)
         return true;
     }
     if (record->piece_count > 0 && !(record->flags & RECORD_ARRIVED)) {
-        if (!deque_reserve(&tx->again, &flow->transport->pool, record->piece_count, sizeof(struct piece))) {
+        if (!deque_reserve(&tx->again, &flow->transport->pool, parts(flow, record), sizeof(struct piece))) {
             return false;
         }
         record->link = (uint32_t)tx->again.end;
-        for (uint32_t i = 0; i < record->piece_count; i++) {
-            *(struct piece *)deque_push(&tx->again, sizeof(struct piece)) = *PIECE_OF(flow, record, i);
-        }
+        queue_again(flow, record);
         again_trim(flow);
     }
     record_control_again(flow, number);
@@ -130,14 +158,37 @@ bool record_lose(struct flow *flow, uint64_t number)
     return true;
 }
 
+static void bytes_arrived(struct flow *flow, struct outgoing *message, uint32_t bytes)
+{
+    message->acknowledged += bytes;
+    if (message->acknowledged == message->length) {
+        send_complete(flow, message);
+    }
+}
+
+static void run_arrived(struct flow *flow, const struct piece *run)
+{
+    const struct deque *messages = &flow->tx.messages;
+    if (!deque_holds(messages, number_from(messages->base, run->message + run->count - 1))) {
+        return; /* all are complete: so most of them come to be known */
+    }
+    for (uint32_t i = 0; i < run->count; i++) {
+        struct outgoing *message = message_of(flow, run->message + i);
+        if (message) {
+            bytes_arrived(flow, message, message->length);
+        }
+    }
+}
+
 static void piece_arrived(struct flow *flow, const struct piece *piece)
 {
-    struct outgoing *message = piece_message(flow, piece);
+    if (piece->count > 1) {
+        run_arrived(flow, piece);
+        return;
+    }
+    struct outgoing *message = message_of(flow, piece->message);
     if (message) {
-        message->acknowledged += piece->length;
-        if (message->acknowledged == message->length) {
-            send_complete(flow, message);
-        }
+        bytes_arrived(flow, message, piece->length);
     }
 }
 
@@ -145,7 +196,8 @@ static void piece_arrived(struct flow *flow, const struct piece *piece)
 static void take_back(struct flow *flow, const struct record *record)
 {
     struct deque *again = &flow->tx.again;
-    for (uint32_t i = 0; i < record->piece_count; i++) {
+    const uint32_t count = parts(flow, record);
+    for (uint32_t i = 0; i < count; i++) {
         uint64_t slot = number_from(again->base, record->link + i);
         if (deque_holds(again, slot)) {
             piece_arrived(flow, PIECE(again, slot));
@@ -195,7 +247,7 @@ bool record_acknowledge(struct flow *flow, uint64_t number)
     flow->fin_wanted &= !flow->fin_acknowledged;
     flow->reset_acknowledged |= (flags & RECORD_RESET) != 0;
     flow->reset_wanted &= !flow->reset_acknowledged;
-    record->flags &= (uint16_t)~(RECORD_LIVE | RECORD_LOST);
+    record->flags &= (uint16_t) ~(RECORD_LIVE | RECORD_LOST);
     flow->tx.in_flight -= (flags & RECORD_LIVE) != 0;
     recovery_acknowledged(flow, number, (flags & RECORD_LOST) != 0);
     return true;

@@ -25,7 +25,7 @@ enum {
 #define RTO_MAX MILLISECONDS(200)
 #define RTO_MAX_ENDED MILLISECONDS(2000) /* nobody waits for it, and thousands may end at once */
 #define GO_ON_MIN MILLISECONDS(1)        /* a peer that says again and again that it has room is not asked more often */
-#define TAIL_MIN MICROSECONDS(100) /* a peer that shares its processor is silent for so long again and again */
+#define TAIL_MIN MICROSECONDS(100)       /* a peer that shares its processor is silent for so long again and again */
 #define MIN_RTT_WINDOW MILLISECONDS(5000)
 
 /* By so much a timer of ours can be late that our own loop must have stood still. */
@@ -274,8 +274,12 @@ static uint64_t urgency(const struct flow *flow, const struct record *record)
     uint64_t first = NEVER;
     for (uint32_t i = 0; i < record->piece_count; i++) {
         const struct piece *piece = PIECE_OF(flow, record, i);
-        if (piece_wanted(flow, piece)) {
-            first = min_u64(first, number_from(flow->tx.messages.base, piece->message));
+        for (uint32_t k = 0; k < piece->count; k++) {
+            const struct piece part = piece_part(flow, piece, k);
+            if (piece_wanted(flow, &part)) {
+                first = min_u64(first, number_from(flow->tx.messages.base, part.message));
+                break;
+            }
         }
     }
     return first;

@@ -65,10 +65,11 @@ struct outgoing {
     bool done;
 };
 
-/* A byte range of a message in a packet. */
+/* What a packet holds of messages: a byte range of one, or, with a count above 1, a run of so many whole ones from `message` on. */
 struct piece {
     uint32_t message; /* low 32 bits */
-    uint32_t offset, length;
+    uint32_t count;
+    uint32_t offset, length; /* of one */
 };
 
 enum record_flag {

@@ -178,17 +178,24 @@ static bool is_passed_over(uint8_t type)
     return type == WIRE_FRAME_PADDING || type >= WIRE_FRAME_SKIPPABLE;
 }
 
+/* What is no DATA. */
+static int decode_other(const uint8_t *body, size_t length, size_t *position, struct wire_frame *frame)
+{
+    size_t at = *position;
+    int bytes = frame->type == WIRE_FRAME_ACK ? decode_ack(body + at, length - at, frame)
+                                              : decode_fixed(body + at, length - at, frame);
+    if (bytes < 0) {
+        return bytes;
+    }
+    *position = at + (size_t)bytes;
+    return WIRE_OK;
+}
+
 int wire_frame_decode(const uint8_t *body, size_t length, size_t *position, struct wire_frame *frame)
 {
     size_t at = *position;
     int bytes;
 
-    if (at < length && is_data(body[at])) { /* most are */
-        frame->type = body[at];
-        bytes = decode_data(body + at, length - at, frame);
-        *position = bytes < 0 ? at : at + (size_t)bytes;
-        return bytes < 0 ? bytes : WIRE_OK;
-    }
     while (at < length && is_passed_over(body[at])) {
         bytes = decode_passed_over(body + at, length - at);
         if (bytes < 0) {
@@ -197,17 +204,14 @@ int wire_frame_decode(const uint8_t *body, size_t length, size_t *position, stru
         at += (size_t)bytes;
     }
     *position = at;
-    if (at == length) {
+    if (at >= length) {
         return WIRE_END;
     }
     frame->type = body[at];
-    if (is_data(frame->type)) {
-        bytes = decode_data(body + at, length - at, frame);
-    } else if (frame->type == WIRE_FRAME_ACK) {
-        bytes = decode_ack(body + at, length - at, frame);
-    } else {
-        bytes = decode_fixed(body + at, length - at, frame);
+    if (!is_data(frame->type)) {
+        return decode_other(body, length, position, frame);
     }
+    bytes = decode_data(body + at, length - at, frame);
     if (bytes < 0) {
         return bytes;
     }
@@ -302,4 +306,17 @@ size_t wire_frame_encode(uint8_t *out, size_t capacity, const struct wire_frame 
         encode_fixed(out, frame);
     }
     return bytes;
+}
+
+size_t wire_whole_encode(uint8_t *out, uint32_t message, uint32_t length, uint64_t tag)
+{
+    assert(length <= UINT16_MAX);
+    const uint64_t type = WIRE_FRAME_DATA | (tag != 0 ? WIRE_DATA_TAG : 0u);
+
+    put_u64(out, type << 56 | (uint64_t)length << 32 | message); /* type, reserved, length, message */
+    if (tag == 0) {
+        return WIRE_DATA_BYTES;
+    }
+    put_u64(out + WIRE_DATA_BYTES, tag);
+    return WIRE_DATA_BYTES + WIRE_TAG_BYTES;
 }

@@ -223,6 +223,13 @@ size_t wire_frame_bytes(const struct wire_frame *frame);
  * 0 if they do not fit. */
 size_t wire_frame_encode(uint8_t *out, size_t capacity, const struct wire_frame *frame);
 
+/* The same for the DATA frame of a whole message, which is what most frames are: its bytes, and its encoder, for which there is room. */
+static inline size_t wire_whole_bytes(uint64_t tag)
+{
+    return WIRE_DATA_BYTES + (tag != 0 ? WIRE_TAG_BYTES : 0u);
+}
+size_t wire_whole_encode(uint8_t *out, uint32_t message, uint32_t length, uint64_t tag);
+
 /* The full number nearest to `expected` whose low 32 bits are `low`. */
 uint64_t wire_expand32(uint32_t low, uint64_t expected);
 

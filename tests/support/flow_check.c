@@ -11,12 +11,16 @@ static const struct piece *piece_at(const struct deque *pieces, uint64_t number)
     return deque_at(pieces, number, sizeof(struct piece));
 }
 
-/* Adds the piece to the sum of its message, unless nobody needs it any more. */
-static void count_piece(const struct sender *tx, const struct piece *piece, uint64_t *sums)
+/* Adds the piece to the sums of its messages, unless nobody needs them any more. */
+static void count_piece(const struct flow *flow, const struct piece *piece, uint64_t *sums)
 {
-    uint64_t number = number_from(tx->messages.base, piece->message);
-    if (deque_holds(&tx->messages, number)) {
-        sums[number - tx->messages.base] += piece->length;
+    const struct deque *messages = &flow->tx.messages;
+    assert(piece->count > 0);
+    for (uint32_t i = 0; i < piece->count; i++) {
+        uint64_t number = number_from(messages->base, piece->message + i);
+        if (deque_holds(messages, number)) {
+            sums[number - messages->base] += piece->count > 1 ? OUTGOING(flow, number)->length : piece->length;
+        }
     }
 }
 
@@ -31,12 +35,12 @@ static void check_records(const struct flow *flow, uint64_t *sums)
         }
         live++;
         for (uint32_t i = 0; i < record->piece_count; i++) {
-            count_piece(tx, piece_at(&tx->pieces, record->first_piece + i), sums);
+            count_piece(flow, piece_at(&tx->pieces, record->first_piece + i), sums);
         }
     }
     assert(live == tx->in_flight);
     for (uint64_t n = tx->again.base; n < tx->again.end; n++) {
-        count_piece(tx, piece_at(&tx->again, n), sums);
+        count_piece(flow, piece_at(&tx->again, n), sums);
     }
 }
 

@@ -266,6 +266,36 @@ Test(channel, recv_packed__offsets_are_multiples_of_8)
     cr_assert_eq(machnet_recv_packed(channel, flow + 1, records, 8, arena, sizeof arena, 0), MACHNET_EBADTOKEN);
 }
 
+Test(channel, recv_packed__a_flow_is_announced_first_and_a_queue_goes_before_the_ring)
+{
+    uint64_t a = accept_one(1, 0), b = ACCEPTED(1, 1);
+    machnet_record records[8];
+    machnet_message message;
+    machnet_event event;
+    char arena[64];
+
+    fake_engine_accept(&engine, b);
+    cr_assert_eq(machnet_recv_packed(channel, MACHNET_ANY_FLOW, records, 8, arena, sizeof arena, 0), MACHNET_EAGAIN);
+    fake_engine_message(&engine, b, 1, 0, 8, 1);
+    cr_assert_eq(machnet_recv_packed(channel, MACHNET_ANY_FLOW, records, 8, arena, sizeof arena, 0), MACHNET_EAGAIN);
+    cr_assert_eq(machnet_channel_events(channel, &event, 1, 0), 1);
+    for (uint32_t i = 2; i < 4; i++)
+        fake_engine_message(&engine, a, i, 64 * i, 8, i);
+    cr_assert_eq(machnet_recv_copy(channel, a, arena, sizeof arena, &message, 0), MACHNET_OK);
+    cr_assert_eq(message.tag, 2, "the others are in queues now");
+    fake_engine_message(&engine, a, 4, 256, 8, 4);
+    cr_assert_eq(machnet_recv_packed(channel, a, records, 8, arena, sizeof arena, 0), 2);
+    cr_assert(records[0].tag == 3 && records[1].tag == 4);
+    cr_assert_eq(machnet_recv_packed(channel, MACHNET_ANY_FLOW, records, 8, arena, sizeof arena, 0), 1);
+    cr_assert_eq(records[0].tag, 1);
+    fake_engine_message(&engine, b, 5, 320, 8, 5);
+    cr_assert_eq(machnet_channel_wait(channel, MACHNET_WAIT_RECEIVE, 0), MACHNET_WAIT_RECEIVE);
+    cr_assert_eq(machnet_recv_packed(channel, MACHNET_ANY_FLOW, records, 8, arena, sizeof arena, 0), 1);
+    cr_assert(records[0].flow == b && records[0].tag == 5);
+    cr_assert_eq(fake_engine_releases(&engine), 5);
+    cr_assert_eq(stat_value("messages_received"), 5);
+}
+
 Test(channel, borrow__outlives_flow_and_channel)
 {
     uint64_t flow = accept_one(1, 0);
@@ -647,6 +677,8 @@ Test(channel, engine_gone__after_the_last_message_and_event)
     engine.control = -1;
     cr_assert_eq(machnet_channel_wait(channel, MACHNET_WAIT_RECEIVE, -1), MACHNET_WAIT_RECEIVE);
     cr_assert_eq(machnet_recv_copy(channel, 0, buffer, 8, &message, 0), MACHNET_OK);
+    cr_assert_eq(machnet_channel_wait(channel, MACHNET_WAIT_RECEIVE, -1), MACHNET_WAIT_RECEIVE, "the flow has ended");
+    cr_assert_eq(machnet_recv_copy(channel, flow, buffer, 8, &message, 0), MACHNET_ERESET);
     cr_assert_eq(machnet_channel_wait(channel, MACHNET_WAIT_RECEIVE, -1), MACHNET_EENGINEGONE);
     cr_assert_eq(machnet_recv_copy(channel, 0, buffer, 8, &message, 0), MACHNET_EENGINEGONE);
     cr_assert_eq(machnet_channel_events(channel, &event, 1, 0), 1);
