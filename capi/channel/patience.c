@@ -3,7 +3,7 @@
 
 enum {
     TRIAL_WAITS = 8, /* enough for the other side to have a trial of its own meanwhile */
-    PAUSE_MAX = 16,
+    PAUSE_MAX = 32,
 };
 
 void mn_patience_init(struct mn_patience *patience)
@@ -23,7 +23,8 @@ static void fail(struct mn_patience *patience, uint64_t chance)
 void mn_patience_learn(struct mn_patience *patience, uint64_t spin_ns, uint64_t waited_ns)
 {
     if (waited_ns <= spin_ns - spin_ns / 3) {
-        mn_patience_init(patience);
+        patience->trial = 1;
+        patience->pause /= 2;
     } else if (patience->trial > 0) {
         if (waited_ns > 3 * spin_ns || --patience->trial == 0)
             fail(patience, waited_ns);

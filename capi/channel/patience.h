@@ -3,13 +3,14 @@
  * Whether to poll for what one waits for, or to sleep at once: as KVM's halt polling, learnt from how long waits took.
  *
  *      a wait took          after it
- *      <= 2/3 of spin_ns    polling pays: the next wait polls
- *      <= spin_ns           the trial under way goes on, for TRIAL_WAITS such waits in a row
- *      > spin_ns            the trial has failed: sleep through the next waits, then try again
+ *      <= 2/3 of spin_ns    it pays: the next wait polls
+ *      <= 3 spin_ns         a trial under way goes on, for TRIAL_WAITS such waits in a row; one that paid before has failed
+ *      longer               it has failed: sleep through the next waits, then comes a trial
  *
  * A wait that was slept through takes longer than one that polls, by the wake-up, and if the other side sleeps, by that one's, too. So what slept
  * waits took cannot tell that polling does not pay; trials do. The first trial after polling has paid comes at once, the next after 1, 2, 4, ...
- * waits, up to PAUSE_MAX, and as many more by chance: two that wait for each other, and that both have to poll for it to pay, shall meet.
+ * waits, up to PAUSE_MAX, and up to as many more by chance: two that wait for each other, and that both have to poll for it to pay, shall meet.
+ * Each wait that pays halves the pause.
  *
  * Pure: no clock. Used by one thread at a time.
  */

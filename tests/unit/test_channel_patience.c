@@ -43,14 +43,13 @@ Test(patience, learn__polls_while_it_pays)
     cr_assert(polls_after(PAYS_NS));
     cr_assert(polls_after(FAR_NS));
     cr_assert_not(polls_after(FAR_NS));
-    cr_assert(polls_after(PAYS_NS), "a sleeper that was fast will be fast again");
 }
 
 Test(patience, learn__tries_again_ever_more_rarely)
 {
     for (int i = 0; i < 2; i++)
         mn_patience_learn(&patience, SPIN_NS, FAR_NS);
-    for (uint32_t pause = 1; pause <= 16; pause *= 2) {
+    for (uint32_t pause = 1; pause <= 32; pause *= 2) {
         const uint32_t slept = pause_of(FAR_NS + pause / 2);
         cr_assert(slept >= pause && slept < 2 * pause, "%u waits, not %u", slept, pause);
         cr_assert_not(polls_after(FAR_NS), "it did not pay");
@@ -58,7 +57,7 @@ Test(patience, learn__tries_again_ever_more_rarely)
     uint32_t polled = 0;
     for (int i = 0; i < 10000; i++)
         polled += polls_after(FAR_NS + (uint64_t)i);
-    cr_assert(polled >= 10000 / 33 && polled <= 10000 / 17, "%u of 10000", polled);
+    cr_assert(polled >= 10000 / 65 && polled <= 10000 / 33, "%u of 10000", polled);
 }
 
 Test(patience, learn__a_trial_lasts_while_something_is_near)
@@ -71,8 +70,22 @@ Test(patience, learn__a_trial_lasts_while_something_is_near)
     cr_assert_not(polls_after(2 * SPIN_NS), "but not for ever");
     pause_of(FAR_NS);
     cr_assert(polls_after(2 * SPIN_NS));
-    cr_assert(polls_after(PAYS_NS));
-    cr_assert(polls_after(FAR_NS), "paid: all is forgotten");
+}
+
+Test(patience, learn__what_pays_makes_pauses_shorter)
+{
+    for (int i = 0; i < 2; i++)
+        mn_patience_learn(&patience, SPIN_NS, FAR_NS);
+    for (int i = 0; i < 5; i++) {
+        pause_of(FAR_NS);
+        cr_assert_not(polls_after(FAR_NS));
+    }
+    cr_assert(polls_after(PAYS_NS), "a sleeper that was fast will be fast again");
+    cr_assert_not(polls_after(2 * SPIN_NS), "it was not");
+    cr_assert_geq(pause_of(FAR_NS), 16);
+    for (int i = 0; i < 6; i++)
+        cr_assert(polls_after(PAYS_NS));
+    cr_assert(polls_after(FAR_NS), "all is forgotten");
 }
 
 Test(patience, learn__without_time_to_poll_nothing_happens)
@@ -148,6 +161,6 @@ Test(patience, learn__two_that_wait_for_each_other_get_out_of_sleep_together)
             most = trips > most ? trips : most;
         }
         cr_log_info("wake-ups of %u us: at most %u round trips", (unsigned)wake_us, most);
-        cr_assert_lt(most, 500, "wake-ups of %u us: %u round trips", (unsigned)wake_us, most);
+        cr_assert_lt(most, 3000, "wake-ups of %u us: %u round trips", (unsigned)wake_us, most);
     }
 }
