@@ -76,7 +76,7 @@ static void awake(struct worker *worker)
  */
 static void note_progress(struct worker *worker, enum awaited next, uint64_t now)
 {
-    mn_patience_learn(&worker->patience[worker->awaited], worker->config.spin_ns, now - worker->last_progress);
+    mn_patience_learn(&worker->patience[worker->awaited], worker->config.spin_ns, worker->last_progress, now);
     worker->last_progress = now;
     worker->awaited = next;
 }

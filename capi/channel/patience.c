@@ -3,7 +3,8 @@
 
 enum {
     TRIAL_WAITS = 8, /* enough for the other side to have a trial of its own meanwhile */
-    PAUSE_MAX = 32,
+    PAUSE_MAX = 16,
+    OFTEN = 4, /* spin_ns: request and response with two wake-ups of 100 us and more */
 };
 
 void mn_patience_init(struct mn_patience *patience)
@@ -20,13 +21,17 @@ static void fail(struct mn_patience *patience, uint64_t chance)
     patience->trial = patience->slept == 0 ? TRIAL_WAITS : 0;
 }
 
-void mn_patience_learn(struct mn_patience *patience, uint64_t spin_ns, uint64_t waited_ns)
+void mn_patience_learn(struct mn_patience *patience, uint64_t spin_ns, uint64_t began_ns, uint64_t ended_ns)
 {
+    const uint64_t waited_ns = ended_ns - began_ns;
+    const bool often = ended_ns - patience->ended_ns <= OFTEN * spin_ns;
+
+    patience->ended_ns = ended_ns;
     if (waited_ns <= spin_ns - spin_ns / 3) {
         patience->trial = 1;
         patience->pause /= 2;
     } else if (patience->trial > 0) {
-        if (waited_ns > 3 * spin_ns || --patience->trial == 0)
+        if (!often || --patience->trial == 0)
             fail(patience, waited_ns);
     } else if (--patience->slept == 0) {
         patience->trial = TRIAL_WAITS;

@@ -4,8 +4,9 @@
  *
  *      a wait took          after it
  *      <= 2/3 of spin_ns    it pays: the next wait polls
- *      <= 3 spin_ns         a trial under way goes on, for TRIAL_WAITS such waits in a row; one that paid before has failed
- *      longer               it has failed: sleep through the next waits, then comes a trial
+ *      longer, polled       a trial goes on for TRIAL_WAITS waits while they come often, at most OFTEN * spin_ns after one another;
+ *                           then it has failed, as has polling that paid before: sleep through some waits
+ *      longer, slept        a trial begins when the pause is over
  *
  * A wait that was slept through takes longer than one that polls, by the wake-up, and if the other side sleeps, by that one's, too. So what slept
  * waits took cannot tell that polling does not pay; trials do. The first trial after polling has paid comes at once, the next after 1, 2, 4, ...
@@ -21,14 +22,15 @@
 #include <stdint.h>
 
 struct mn_patience {
-    uint32_t trial; /* waits that are still to be polled, unless one pays or fails; 0: the next one sleeps */
-    uint32_t slept; /* waits to sleep through before the next trial */
-    uint32_t pause; /* before the trial after that one */
+    uint32_t trial;    /* waits that are still to be polled, unless one pays or fails; 0: the next one sleeps */
+    uint32_t slept;    /* waits to sleep through before the next trial */
+    uint32_t pause;    /* before the trial after that one */
+    uint64_t ended_ns; /* the last wait */
 };
 
 void mn_patience_init(struct mn_patience *patience);
-/* A wait, polled or not, took `waited_ns`. */
-void mn_patience_learn(struct mn_patience *patience, uint64_t spin_ns, uint64_t waited_ns);
+/* A wait, polled or not, is over. */
+void mn_patience_learn(struct mn_patience *patience, uint64_t spin_ns, uint64_t began_ns, uint64_t ended_ns);
 
 /* Whether the next wait polls, for up to spin_ns. */
 static inline bool mn_patience_polls(const struct mn_patience *patience)

@@ -311,9 +311,9 @@ static int32_t wait_for(struct machnet_channel *channel, uint32_t mask, int64_t 
     receive->sent = sent;
     int64_t poll_until_ns = mn_polls_until(channel, mn_patience_polls(patience), began_ns, deadline_ns);
     int32_t held = poll_and_sleep(channel, mask, poll_until_ns, deadline_ns);
-    uint64_t waited_ns = (uint64_t)(mn_now_ns() - began_ns);
-    if (held > 0 || waited_ns > channel->spin_ns)
-        mn_patience_learn(patience, channel->spin_ns, waited_ns);
+    int64_t ended_ns = mn_now_ns();
+    if (held > 0 || (uint64_t)(ended_ns - began_ns) > channel->spin_ns)
+        mn_patience_learn(patience, channel->spin_ns, (uint64_t)began_ns, (uint64_t)ended_ns);
     return held;
 }
 
