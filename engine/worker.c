@@ -95,7 +95,8 @@ struct worker *worker_new(const struct worker_config *config)
     worker->worker_count = config->handover != NULL ? handover_workers(config->handover) : 1;
     worker->epoll = -1;
     worker->channel_deadline = UINT64_MAX;
-    worker->patient[AWAITED_NETWORK] = worker->patient[AWAITED_APPLICATION] = true;
+    for (uint32_t i = 0; i < AWAITED_COUNT; i++)
+        mn_patience_init(&worker->patience[i]);
     if (!worker_init(worker)) {
         worker_free(worker);
         return NULL;

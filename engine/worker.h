@@ -21,7 +21,7 @@ struct worker;
 
 /* What a worker does when it finds nothing to do. */
 enum worker_poll {
-    WORKER_POLL_ADAPTIVE, /* looks again for spin_ns if that paid before, letting others have the processor; then sleeps */
+    WORKER_POLL_ADAPTIVE, /* looks again for spin_ns if that pays, letting others have the processor; then sleeps */
     WORKER_POLL_SPIN,     /* looks again for ever; others have the processor if they want it */
     WORKER_POLL_SLEEP,    /* sleeps at once */
 };
@@ -34,7 +34,7 @@ struct worker_config {
     struct handover *handover;
     const struct directory *directory;
     enum worker_poll poll;
-    uint64_t spin_ns; /* default 100 us */
+    uint64_t spin_ns; /* default 150 us */
     bool pinned;      /* it runs on `cpu` alone */
     uint32_t cpu;
 };

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "channel/patience.h"
 #include "worker.h"
 
 /* Where a worker's packets come from and go to. */
@@ -64,7 +65,7 @@ struct worker {
     bool asked;           /* in this turn, by some application */
     enum awaited awaited; /* since `last_progress`, when messages last moved */
     uint64_t last_progress;
-    bool patient[AWAITED_COUNT]; /* the last wait for this one was short: the next is worth polling for */
+    struct mn_patience patience[AWAITED_COUNT];
     uint64_t last_look;          /* when the descriptors were last looked at */
     uint64_t last_yield;         /* when others last could have the processor */
     uint64_t shared_until;       /* somebody else wants our processor, as far as we know */

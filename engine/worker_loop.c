@@ -76,7 +76,7 @@ static void awake(struct worker *worker)
  */
 static void note_progress(struct worker *worker, enum awaited next, uint64_t now)
 {
-    worker->patient[worker->awaited] = now - worker->last_progress <= worker->config.spin_ns;
+    mn_patience_learn(&worker->patience[worker->awaited], worker->config.spin_ns, worker->last_progress, now);
     worker->last_progress = now;
     worker->awaited = next;
 }
@@ -186,7 +186,7 @@ static void look_again(struct worker *worker, bool busy, uint64_t now)
 
 uint64_t worker_patience_ns(const struct worker *worker)
 {
-    const bool polls = worker->config.poll != WORKER_POLL_SLEEP && worker->patient[worker->awaited];
+    const bool polls = worker->config.poll != WORKER_POLL_SLEEP && mn_patience_polls(&worker->patience[worker->awaited]);
     return polls ? worker->config.spin_ns : 0;
 }
 

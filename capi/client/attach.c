@@ -154,6 +154,8 @@ static int32_t make_tables(struct machnet_channel *channel, uint32_t max_flows, 
     send->arena = mn_arena_new();
     receive->message_count = channel->release.releases.capacity;
     receive->messages = calloc(receive->message_count, sizeof *receive->messages);
+    mn_patience_init(&receive->patience[0]);
+    mn_patience_init(&receive->patience[1]);
     if (max_flows > MN_FLOWS_MAX)
         max_flows = MN_FLOWS_MAX;
     if (max_flows == 0)

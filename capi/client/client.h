@@ -17,6 +17,7 @@
 #include "channel/arena.h"
 #include "channel/control.h"
 #include "channel/layout.h"
+#include "channel/patience.h"
 #include "channel/ring.h"
 #include "client/flow.h"
 #include "client/fork.h"
@@ -120,6 +121,8 @@ struct mn_receiver { /* receive side */
     bool listens;  /* the application takes events */
     bool news;     /* something went into a private queue since the descriptor last said so */
     uint32_t idle; /* calls in vain */
+    struct mn_patience patience[2]; /* of machnet_channel_wait: [1] after something was sent, [0] after nothing was */
+    uint64_t sent;                  /* messages, as of the last wait */
     int64_t last_yield_ns;   /* when others last could have the processor */
     int64_t shared_until_ns; /* somebody else wants our processor, as far as we know: the engine, perhaps */
 #define X(name, place) _Atomic uint64_t name;
@@ -330,8 +333,8 @@ void mn_release_leases(struct machnet_channel *channel, const uint64_t *leases, 
 int32_t mn_idle(struct machnet_channel *channel);
 /* After a call that may have moved deliveries into private queues: the descriptor shall say so. */
 void mn_settle(struct machnet_channel *channel);
-/* Until when a call that waits from now on till deadline_ns (< 0: for ever) polls. */
-int64_t mn_polls_until(const struct machnet_channel *channel, int64_t deadline_ns);
+/* Until when a call that waits from now on till deadline_ns (< 0: for ever) polls; `patient`: if it is adaptive, whether that may pay. */
+int64_t mn_polls_until(const struct machnet_channel *channel, bool patient, int64_t now_ns, int64_t deadline_ns);
 /* Polls until *poll_until_ns, then sleeps till something may have happened. MACHNET_OK, MACHNET_ETIMEDOUT, MACHNET_EINTR. */
 int32_t mn_pause(struct machnet_channel *channel, int64_t *poll_until_ns, int64_t deadline_ns);
 

@@ -82,7 +82,7 @@ int32_t machnet_flow_close(machnet_channel *channel, uint64_t flow, uint32_t fla
 /* Both sides. Waits until the flow is open or has ended. MACHNET_OK: one of them. MACHNET_ETIMEDOUT, MACHNET_EINTR, gone. */
 static int32_t wait_decided(struct machnet_channel *channel, struct mn_flow *flow, int64_t deadline_ns)
 {
-    int64_t poll_until_ns = mn_polls_until(channel, deadline_ns);
+    int64_t poll_until_ns = mn_polls_until(channel, true, mn_now_ns(), deadline_ns);
     bool woken = false;
     int32_t status;
 

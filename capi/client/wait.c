@@ -25,6 +25,7 @@ enum {
     YIELD_EVERY_NS = 3000,   /* how often others may have the processor, if they seem not to want it */
     YIELD_TAKEN_NS = 1000,   /* a yield that takes so long was taken */
     SHARED_NS = 10000000,    /* so long after it we expect another one to be */
+    SOON_NS = 50000,         /* a deadline so near would be over when a sleeper is awake again */
 };
 
 /* Asks the engine for a signal from here on. */
@@ -180,11 +181,13 @@ static int32_t sleep_until(struct machnet_channel *channel, int64_t deadline_ns)
 
 /* ---- Polling ---- */
 
-int64_t mn_polls_until(const struct machnet_channel *channel, int64_t deadline_ns)
+int64_t mn_polls_until(const struct machnet_channel *channel, bool patient, int64_t now_ns, int64_t deadline_ns)
 {
     int64_t until_ns = channel->poll == MACHNET_POLL_SPIN ? INT64_MAX : 0;
-    if (channel->poll == MACHNET_POLL_ADAPTIVE && channel->spin_ns > 0)
-        until_ns = mn_now_ns() + (int64_t)channel->spin_ns;
+    bool soon = deadline_ns >= 0 && deadline_ns - now_ns <= SOON_NS;
+
+    if (channel->poll == MACHNET_POLL_ADAPTIVE && channel->spin_ns > 0 && (patient || soon))
+        until_ns = now_ns + (int64_t)channel->spin_ns;
     return deadline_ns >= 0 && until_ns > deadline_ns ? deadline_ns : until_ns;
 }
 
@@ -272,10 +275,9 @@ static int32_t look(struct machnet_channel *channel, uint32_t mask)
     return taken < 0 ? taken : gone;
 }
 
-/* Waits for something of the mask, a wake (0), or the deadline. */
-static int32_t wait_for(struct machnet_channel *channel, uint32_t mask, int64_t deadline_ns)
+/* Polls, then sleeps till something of the mask is there, a wake (0), or the deadline. */
+static int32_t poll_and_sleep(struct machnet_channel *channel, uint32_t mask, int64_t poll_until_ns, int64_t deadline_ns)
 {
-    int64_t poll_until_ns = mn_polls_until(channel, deadline_ns);
     for (;;) {
         int32_t held = look(channel, mask);
         if (held != 0)
@@ -297,6 +299,26 @@ static int32_t wait_for(struct machnet_channel *channel, uint32_t mask, int64_t 
 static int64_t add_saturated(int64_t a, int64_t b)
 {
     return a > INT64_MAX - b ? INT64_MAX : a + b;
+}
+
+/*
+ * As poll_and_sleep, and learns whether polling pays: for answers and for what comes unasked apart. What ended early by a wake or a deadline
+ * does not tell how long the engine takes.
+ */
+static int32_t wait_for(struct machnet_channel *channel, uint32_t mask, int64_t timeout_ns)
+{
+    struct mn_receiver *receive = &channel->receive;
+    int64_t began_ns = mn_now_ns(), deadline_ns = timeout_ns < 0 ? -1 : add_saturated(began_ns, timeout_ns);
+    uint64_t sent = atomic_load_explicit(&channel->send.messages_sent, memory_order_relaxed);
+    struct mn_patience *patience = &receive->patience[sent != receive->sent];
+
+    receive->sent = sent;
+    int64_t poll_until_ns = mn_polls_until(channel, mn_patience_polls(patience), began_ns, deadline_ns);
+    int32_t held = poll_and_sleep(channel, mask, poll_until_ns, deadline_ns);
+    int64_t ended_ns = mn_now_ns();
+    if (held > 0 || (uint64_t)(ended_ns - began_ns) > channel->spin_ns)
+        mn_patience_learn(patience, channel->spin_ns, (uint64_t)began_ns, (uint64_t)ended_ns);
+    return held;
 }
 
 int32_t machnet_channel_wait(machnet_channel *channel, uint32_t mask, int64_t timeout_ns)
@@ -321,7 +343,7 @@ int32_t machnet_channel_wait(machnet_channel *channel, uint32_t mask, int64_t ti
         mn_settle(channel);
         return MACHNET_ETIMEDOUT;
     }
-    held = wait_for(channel, mask, timeout_ns < 0 ? -1 : add_saturated(mn_now_ns(), timeout_ns));
+    held = wait_for(channel, mask, timeout_ns);
     disarm(channel);
     mn_settle(channel);
     return held;

@@ -13,7 +13,7 @@
 #define SECOND_NS UINT64_C(1000000000)
 #define ANSWER_NS (10 * SECOND_NS)       /* so long without any answer after the end, and the rest counts as lost */
 #define LOOK_NS UINT64_C(1000000)        /* a busy load looks so often whether a flow has ended */
-#define PUNCTUAL_NS UINT64_C(50000)      /* the time for which an adaptive wait polls */
+#define PUNCTUAL_NS UINT64_C(50000)      /* an adaptive wait with a deadline so near polls */
 #define LATE_LOOK_NS UINT64_C(100000000) /* an open loop whose windows are full sees so soon that its time is over */
 #define SEED UINT64_C(20231123)          /* of Poisson arrivals: runs can be repeated */
 
