@@ -4,7 +4,12 @@
 
 #include <string.h>
 
-enum { PROBE_OVERTAKEN = 3 /* packets sent after a probe of the path's MTU: when they arrive first, it is lost */ };
+enum {
+    PROBE_OVERTAKEN = 3, /* packets sent after a probe of the path's MTU: when they arrive first, it is lost */
+    SURELY_MISSING = 3,  /* packets that have come since: the sender's own threshold */
+    END_MAX = 10240,     /* bytes: a few packets */
+    ACK_REPEATS = 3,
+};
 
 #define ACK_DELAY_MIN \
     MICROSECONDS(12) /* a quarter of 50 us, about: an application on this machine may answer meanwhile */
@@ -143,12 +148,13 @@ void number_record(struct flow *flow, uint64_t number, bool eliciting, uint64_t 
         return;
     }
     rx->unacknowledged++;
-    if (!in_order || rx->unacknowledged >= ACK_EVERY) {
+    const bool sure = rx->gap_told && rx->next_number - rx->run >= SURELY_MISSING;
+    if (!in_order || sure || rx->unacknowledged >= ACK_EVERY) {
         rx->ack_now = true;
     }
     if (rx->ack_now) {
         flow_activate(flow);
-    } else if (rx->ack_at == NEVER) {
+    } else if (rx->ack_at == NEVER || rx->unacknowledged == 1) {
         rx->ack_at = now + ack_delay(flow);
     }
 }
@@ -179,13 +185,37 @@ void ack_frame(const struct flow *flow, struct wire_frame *frame, uint64_t now)
     }
 }
 
-/* One that told of packets newly missing is told once more a little later: if it is lost, what is missing comes again only after a timeout. */
+/* Whether only the end is missing of a message that comes: it may be on its way, or lost. */
+static bool end_expected(const struct flow *flow)
+{
+    const struct receiver *rx = &flow->rx;
+    if (!deque_holds(&rx->messages, rx->complete)) {
+        return false;
+    }
+    const struct incoming *message = INCOMING(flow, rx->complete);
+    const struct byte_ranges *ranges = message->ranges;
+    const uint32_t come = ranges && ranges->count > 0 ? ranges->range[ranges->count - 1].end : message->prefix;
+    return message->known && message->total - come <= END_MAX && (message->total <= LARGE_MESSAGE || message->granted);
+}
+
+/*
+ * Two kinds of ACKs are said again while nothing comes. One that told of packets newly missing: if it is lost, what is missing comes again only
+ * after a timeout. And one for several packets at once, if the end of their message is missing: its holding time will tell the sender so.
+ */
 void ack_sent(struct flow *flow, uint64_t now)
 {
-    flow->rx.unacknowledged = 0;
-    flow->rx.ack_now = false;
-    flow->rx.ack_at = flow->rx.repeat_ack ? now + ack_delay(flow) : NEVER;
-    flow->rx.repeat_ack = false;
+    struct receiver *rx = &flow->rx;
+    if (rx->repeat_ack || (rx->unacknowledged > 1 && end_expected(flow))) {
+        rx->repeats = ACK_REPEATS;
+    } else if (rx->unacknowledged > 0 || rx->repeats > 0) {
+        rx->repeats = rx->unacknowledged > 0 ? 0 : (uint8_t)(rx->repeats - 1);
+    }
+    rx->gap_told = rx->repeat_ack;
+    const uint64_t pause = ack_delay(flow) / (rx->repeats == ACK_REPEATS ? 1 : 2);
+    rx->ack_at = rx->repeats > 0 ? now + pause : NEVER;
+    rx->unacknowledged = 0;
+    rx->ack_now = false;
+    rx->repeat_ack = false;
 }
 
 /* Acknowledges the packets [first, last] that are in flight or were declared lost; returns how many. */
@@ -300,6 +330,8 @@ bool ack_receive(struct flow *flow, const struct wire_frame *frame, uint64_t now
         if (send_wanted(flow)) {
             flow_activate(flow);
         }
+    } else if (largest + 1 == tx->largest_acknowledged) {
+        recovery_nothing_came(flow, frame->ack.holding_ns, now);
     }
     size_packets(flow, frame, largest, now);
     records_trim(flow);

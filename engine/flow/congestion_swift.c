@@ -71,7 +71,11 @@ static uint32_t patience(uint32_t window)
     return window >= SMALL ? 1 : window >= SMALL / 2 ? 3 : 6;
 }
 
-/* By one packet in a round trip; small windows by less, down to a quarter of one, as there are most likely many of them. */
+/*
+ * By one packet in a round trip; small windows by three quarters of one and less often, as there are most likely many of them. If they grew
+ * more slowly, the balance were at a shorter queue, and a flow that never met the empty path, and holds a few microseconds of queue for a part
+ * of it, would get much more than its share: where 100 flows meet, some got half more than others.
+ */
 static void grow(struct congestion *congestion, uint32_t acknowledged)
 {
     const uint64_t packets = (uint64_t)acknowledged * PACKET;
@@ -82,7 +86,7 @@ static void grow(struct congestion *congestion, uint32_t acknowledged)
         return;
     }
     const uint64_t whole = window > PACKET ? window : PACKET;
-    uint64_t more = packets * (window >= SMALL ? PACKET : PACKET / 4 + window * 3 / 16) / whole / patience(window);
+    uint64_t more = packets * (window >= SMALL ? PACKET : PACKET * 3 / 4 + window / 16) / whole / patience(window);
     if (window >= congestion->threshold) {
         more /= INCREASE_SLOW;
         if (window - congestion->threshold > congestion->threshold / 4) {

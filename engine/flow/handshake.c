@@ -237,6 +237,10 @@ static void opened(struct flow *flow, const struct transport_path *path, uint64_
         flow_end(flow, TRANSPORT_VERSION, now);
         return;
     }
+    if (flow_find_remote(flow->transport, &path->remote, handshake->source_cid)) {
+        flow_end(flow, TRANSPORT_PROTOCOL, now); /* two flows of one name: a table of many would be slow for all */
+        return;
+    }
     if (!move_to(flow, path, now) || !flow_hash(flow, handshake->source_cid)) {
         flow_end(flow, TRANSPORT_NO_MEMORY, now);
         return;

@@ -7,6 +7,7 @@
 
 enum {
     UNANSWERED_MIN = 3, /* nobody is dead before: our own engine may have been asleep */
+    LOOKED_AT_MAX = 16, /* peers of a host, when somebody claims to be there: the next claim goes on with the next ones */
     /* IP packets of 1500 bytes are what interfaces are set up for, and mostly right: RFC 8899, section 5.1.2, lets local knowledge choose. */
     TRUSTED_IPV4 = 1500 - 20 - 8,
     TRUSTED_IPV6 = 1500 - 40 - 8,
@@ -75,13 +76,24 @@ static bool host_join(struct transport *transport, struct peer *peer)
     }
     peer->host = host;
     DL_APPEND2(host->peers, peer, host_prev, host_next);
+    host->peer_count++;
     return true;
+}
+
+/* The next in turn of the host's peers. */
+static struct peer *host_next_peer(struct host *host)
+{
+    struct peer *peer = host->peers;
+    DL_DELETE2(host->peers, peer, host_prev, host_next);
+    DL_APPEND2(host->peers, peer, host_prev, host_next);
+    return peer;
 }
 
 static void host_leave(struct transport *transport, struct peer *peer)
 {
     struct host *host = peer->host;
     DL_DELETE2(host->peers, peer, host_prev, host_next);
+    host->peer_count--;
     if (!host->peers) {
         hash_index_remove(&transport->hosts, hash_host(transport, &host->key), host);
         free(host);
@@ -241,25 +253,19 @@ static bool knows(const struct peer *peer, uint64_t epoch)
     return peer->known && peer->epoch == epoch;
 }
 
-static struct peer *find_epoch(const struct transport *transport, const struct peer_key *any, uint64_t epoch)
-{
-    struct host_key key;
-    const struct host *host = host_find(transport, any, &key);
-    struct peer *peer = host ? host->peers : NULL;
-    while (peer && !knows(peer, epoch)) {
-        peer = peer->host_next;
-    }
-    return peer;
-}
-
 /* The engine of `epoch` is not at this address any more: its flows end, whichever workers they were between. Those of its successor, if there
  * are any, confirm themselves with their handshake. */
 static void engine_gone(struct transport *transport, struct peer_key any, uint64_t epoch, uint64_t now)
 {
-    struct peer *peer;
-    while ((peer = find_epoch(transport, &any, epoch))) {
-        peer->known = false;
-        end_flows(transport, peer, true, TRANSPORT_PEER_RESTARTED, now);
+    struct host_key key;
+    struct host *host = host_find(transport, &any, &key);
+    for (uint32_t left = host ? host->peer_count : 0; left > 0 && host; left--) {
+        struct peer *peer = host_next_peer(host);
+        if (knows(peer, epoch)) {
+            peer->known = false;
+            end_flows(transport, peer, true, TRANSPORT_PEER_RESTARTED, now);
+            host = host_find(transport, &any, &key); /* it goes with its last peer */
+        }
     }
 }
 
@@ -279,11 +285,10 @@ static void send_probe(struct transport *transport, struct peer *peer, uint64_t 
 }
 
 /* Somebody at this address says that it is the engine of `epoch`: one peer of another epoch is asked. */
-static void ask_others(struct transport *transport, const struct host *host, uint64_t epoch, uint64_t now)
+static void ask_others(struct transport *transport, struct host *host, uint64_t epoch, uint64_t now)
 {
-    struct peer *peer;
-    DL_FOREACH2(host->peers, peer, host_next)
-    {
+    for (uint64_t left = min_u64(host->peer_count, LOOKED_AT_MAX); left > 0; left--) {
+        struct peer *peer = host_next_peer(host);
         if (peer->known && peer->epoch != epoch && (!peer->probing || now - peer->probed >= CLAIM_INTERVAL)) {
             send_probe(transport, peer, now);
             return;
@@ -294,7 +299,7 @@ static void ask_others(struct transport *transport, const struct host *host, uin
 static void claimed(struct transport *transport, const struct peer_key *peer, uint64_t epoch, uint64_t now)
 {
     struct host_key key;
-    const struct host *host = host_find(transport, peer, &key);
+    struct host *host = host_find(transport, peer, &key);
     if (host) {
         ask_others(transport, host, epoch, now);
     }

@@ -4,11 +4,12 @@
  * Every transmission has a number of its own, so that the order of numbers is the order in time.
  *
  *   a packet in flight is lost   when one sent three later has arrived, as long as packets have not been seen to overtake one another;
- *                                at any rate at time + newest_rtt + reordering window, if a later one has arrived
+ *                                at any rate at time + newest_rtt + reordering window, if a later one has arrived; newest_rtt is less what
+ *                                the ACK was held back: that the packet did not come meanwhile counts
  *   reordering window            quarters of the least round trip: one more for each round trip with a loss that was none, up to
  *                                srtt; one again after 16 recoveries without
  *   tail-loss probe              a copy of the last packet in flight: two smoothed round trips after it was sent, or as soon as an ACK that
- *                                was held back shows that it is missing
+ *                                was held back, or said again, shows that it is missing
  *   retransmission timeout       after that, and after the last progress: srtt + 4 rttvar, and what the peer may hold its ACK back; doubling
  */
 #include "flow/flow.h"
@@ -110,12 +111,12 @@ uint64_t recovery_measure(struct flow *flow, uint64_t largest, uint32_t holding_
     }
     tx->newest_time = RECORD(flow, largest)->time;
     uint64_t rtt = now - tx->newest_time;
+    const bool known = holding_ns != WIRE_HOLDING_UNKNOWN && holding_ns < rtt, trusted = believed(flow, rtt, now);
+    rtt = max_u64(rtt - (known ? holding_ns : 0), 1);
     tx->newest_rtt = at_most_32(rtt);
-    if (!believed(flow, rtt, now)) {
+    if (!trusted) {
         return 0;
     }
-    const bool known = holding_ns != WIRE_HOLDING_UNKNOWN && holding_ns < rtt;
-    rtt = max_u64(rtt - (known ? holding_ns : 0), 1);
     smooth(tx, at_most_32(rtt));
     if (!known) {
         return 0;
@@ -401,6 +402,13 @@ static bool tail_is_missing(const struct flow *flow, uint32_t holding_ns)
     return holding_ns >= RECORD(flow, last)->time - tx->newest_time + reordering_window(flow);
 }
 
+void recovery_nothing_came(struct flow *flow, uint32_t holding_ns, uint64_t now)
+{
+    if (tail_is_missing(flow, holding_ns)) {
+        probe_tail(flow, now);
+    }
+}
+
 void recovery_progress(struct flow *flow, uint32_t holding_ns, uint64_t now)
 {
     struct sender *tx = &flow->tx;
@@ -410,7 +418,5 @@ void recovery_progress(struct flow *flow, uint32_t holding_ns, uint64_t now)
     tx->excused = false;
     close_goes_on(flow);
     loss_detect(flow, now);
-    if (tail_is_missing(flow, holding_ns)) {
-        probe_tail(flow, now);
-    }
+    recovery_nothing_came(flow, holding_ns, now);
 }

@@ -6,6 +6,8 @@
  */
 #include "flow/flow.h"
 
+enum { IN_VAIN_MAX = 16 /* flows asked in a run that find no room: the next run goes on with the next ones */ };
+
 void refused_add(struct flow *flow, uint64_t number, uint32_t length)
 {
     struct receiver *rx = &flow->rx;
@@ -50,8 +52,16 @@ void refused_delivered(struct flow *flow)
     }
 }
 
+/* In turn: a message that finds no room again keeps no shorter one from it. */
 void refused_run(struct transport_owner *owner)
 {
-    while (owner->refused && try_again(owner->refused)) {
+    struct flow *first_in_vain = NULL;
+    for (uint32_t in_vain = 0; owner->refused && owner->refused != first_in_vain && in_vain < IN_VAIN_MAX;) {
+        struct flow *flow = owner->refused;
+        if (!try_again(flow)) {
+            DL_DELETE2(owner->refused, flow, refused_prev, refused_next);
+            DL_APPEND2(owner->refused, flow, refused_prev, refused_next);
+            first_in_vain = in_vain++ == 0 ? flow : first_in_vain;
+        }
     }
 }

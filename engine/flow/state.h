@@ -147,7 +147,7 @@ struct sender {
     uint64_t heard_at, silence;                 /* when the last packet came; how long after the one before */
     uint64_t peer_late_at, mistrusted_at; /* when the peer was last seen to have stood still; the last stall counted */
     struct windowed_min min_rtt;
-    uint32_t newest_rtt;       /* from sending the largest acknowledged to its ACK, holding time and all; ns: RACK.rtt */
+    uint32_t newest_rtt;       /* of the largest acknowledged, ns, less the holding time: RACK.rtt */
     uint32_t srtt, rttvar;     /* ns; 0: not known */
     uint8_t reordering;        /* the reordering window, in quarters of the least round trip */
     uint8_t reordering_kept;   /* recoveries until it falls back to one quarter */
@@ -178,9 +178,11 @@ struct receiver {
     uint64_t largest_time;
     uint64_t ack_at;         /* an ACK is due; NEVER */
     uint32_t unacknowledged; /* ack-eliciting packets */
-    bool ack_now;
-    bool repeat_ack;                      /* numbers are missing of which no ACK has told */
-    bool blocked;                         /* the peer waits for credit: blocked_bytes, blocked_message */
+    uint8_t repeats;     /* so often the last ACK is said again if nothing comes */
+    bool ack_now : 1;
+    bool repeat_ack : 1; /* numbers are missing of which no ACK has told */
+    bool gap_told : 1;   /* the last ACK was the first to tell of some */
+    bool blocked : 1;    /* the peer waits for credit: blocked_bytes, blocked_message */
     uint64_t limit_bytes, limit_messages; /* credit given */
     uint64_t told_bytes, told_messages;   /* credit that a CREDIT frame or the handshake told */
     uint64_t charged;                     /* of messages that have come */
@@ -279,7 +281,8 @@ struct host {
     struct host_key {
         uint8_t local[16], remote[16];
     } key;
-    struct peer *peers;
+    struct peer *peers; /* in turn */
+    uint32_t peer_count;
 };
 
 enum { CLAIMS_MAX = 32, CLAIMS_TOLD = 64 };

@@ -196,6 +196,14 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case 'l':
         list_scenarios();
         exit(EXIT_SUCCESS);
+    case ARGP_KEY_END:
+        if (arguments->last < arguments->first) { /* not named */
+            arguments->last = arguments->table ? TABLE_SEEDS : 100;
+        }
+        if (arguments->table && arguments->last - arguments->first >= TABLE_SEEDS_MAX) {
+            argp_error(state, "the table takes at most %d seeds", TABLE_SEEDS_MAX);
+        }
+        return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -203,14 +211,14 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 
 static const struct argp_option options[] = {
     {"scenario", 's', "NAME", 0, "this scenario only; without it each seed picks one", 0},
-    {"seeds", 'n', "A..B", 0, "the seeds to run; default 1..100", 0},
+    {"seeds", 'n', "A..B", 0, "the seeds to run; default 1..100, of the table 1..5", 0},
     {"verbose", 'v', NULL, 0, "print a line with the digest of all packets for each run", 0},
     {"trace", 't', NULL, 0, "print every packet and event, too", 0},
     {"algorithm", 'a', "NAME", 0, "of congestion control: swift or aimd; default: the transport's own", 0},
     {"jobs", 'j', "N", 0, "spread the runs over N processes; default 1", 0},
     {"plot", 'p', "FILE", 0, "draw cwnd, RTT and goodput of the first seed over time (SVG)", 0},
     {"table", 'm', NULL, 0,
-     "run what is measured, with 5 seeds or as many as --seeds names, and print the table; fails if a row is not "
+     "run what is measured, with seeds 1..5 or those that --seeds names, and print the table; fails if a row is not "
      "reached",
      0},
     {"list", 'l', NULL, 0, "list the scenarios", 0},
@@ -270,16 +278,15 @@ int main(int argc, char **argv)
         .parser = parse_option,
         .doc = "Runs engines on a simulated network under a virtual clock and checks what arrives.\v"
                "Exits 0 if every run was in order, 1 if one was not, 2 for bad usage."};
-    struct arguments arguments = {.first = 1, .last = 100, .jobs = 1};
+    struct arguments arguments = {.first = 1, .last = 0, .jobs = 1};
     bool well;
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, NULL, &arguments);
     current.program = argv[0];
     catch_crashes();
     if (arguments.table) {
-        uint64_t seeds = arguments.last - arguments.first + 1;
-        well =
-            table_print(seeds <= TABLE_SEEDS_MAX ? (uint32_t)seeds : TABLE_SEEDS, arguments.jobs, &arguments.options);
+        const uint64_t seeds = arguments.last - arguments.first + 1;
+        well = table_print(arguments.first, (uint32_t)seeds, arguments.jobs, &arguments.options);
     } else if (arguments.plot) {
         well = draw(&arguments);
     } else {

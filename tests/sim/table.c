@@ -208,6 +208,7 @@ static const struct row rows[] = {
 
 struct runs {
     const struct options *options;
+    uint64_t first; /* seed */
     uint32_t seeds;
     bool wanted[64];
     struct measured (*measured)[TABLE_SEEDS_MAX]; /* of each measured scenario; shared */
@@ -225,17 +226,19 @@ static uint32_t scenario_index(const char *name)
 static bool run_one(uint64_t index, void *arg)
 {
     struct runs *runs = arg;
-    const uint32_t scenario = (uint32_t)(index / runs->seeds), seed = (uint32_t)(index % runs->seeds);
+    const uint32_t scenario = (uint32_t)(index / runs->seeds), number = (uint32_t)(index % runs->seeds);
+    const uint64_t seed = runs->first + number;
     if (!runs->wanted[scenario]) {
         return true;
     }
     struct outcome *outcome = calloc(1, sizeof *outcome);
-    world_run(&measured_scenarios[scenario], seed + 1, runs->options, outcome);
+    world_run(&measured_scenarios[scenario], seed, runs->options, outcome);
     if (outcome->failed) {
-        printf("FAILED: %s, seed %u: %s\n", measured_scenarios[scenario].name, seed + 1, outcome->text);
+        printf("FAILED: %s, seed %llu: %s\n", measured_scenarios[scenario].name, (unsigned long long)seed,
+               outcome->text);
         outcome->measured.valid = false;
     }
-    runs->measured[scenario][seed] = outcome->measured;
+    runs->measured[scenario][number] = outcome->measured;
     free(outcome);
     return true;
 }
@@ -260,9 +263,9 @@ static bool print_row(const struct row *row, const struct runs *runs)
     return reached;
 }
 
-bool table_print(uint32_t seeds, uint32_t jobs, const struct options *options)
+bool table_print(uint64_t first, uint32_t seeds, uint32_t jobs, const struct options *options)
 {
-    struct runs runs = {.options = options, .seeds = seeds};
+    struct runs runs = {.options = options, .first = first, .seeds = seeds};
     const uint32_t count = sizeof rows / sizeof *rows;
     bool reached;
     seeds_judged = seeds;
@@ -274,7 +277,8 @@ bool table_print(uint32_t seeds, uint32_t jobs, const struct options *options)
         }
     }
     reached = jobs_run((uint64_t)measured_scenario_count * seeds, jobs, run_one, &runs);
-    printf("| what | must | measured, the worst of %u seeds | reached |\n|---|---|---|---|\n", seeds);
+    printf("| what | must | measured, the worst of seeds %llu..%llu | reached |\n|---|---|---|---|\n",
+           (unsigned long long)first, (unsigned long long)(first + seeds - 1));
     for (uint32_t i = 0; i < count; i++) {
         reached = print_row(&rows[i], &runs) && reached;
     }

@@ -445,3 +445,26 @@ Test(credit_blocked, one_that_was_overtaken_does_not_undo_a_newer_one)
     expect_all(flow, other);
     pair_fini(&pair);
 }
+
+Test(transport_memory_available, a_message_that_finds_no_room_keeps_no_shorter_one_from_it)
+{
+    struct pair pair;
+    pair_init(&pair);
+    struct pair_flow *long_one = pair_connect(&pair), *short_one = pair_open(&pair.a, PAIR_PORT);
+    pair_run(&pair, 5 * PAIR_MS);
+    pair.b.memory_left = pair.b.reserve_left = 0;
+    pair_send(long_one, 60000);
+    pair_run(&pair, 20 * PAIR_MS);
+    pair_send(short_one, 500);
+    pair_run(&pair, 4000 * PAIR_MS); /* timeouts have grown to their longest */
+    const uint64_t resent = transport_counters(pair.a.transport)->probe_timeouts;
+    pair.b.memory_left = 4096;
+    transport_memory_available(pair.b.transport, &pair.b.owner, pair.now);
+    pair_run(&pair, 3 * pair.delay);
+    cr_assert_eq(pair.b.flows[1].received, 1, "it was told that there is room");
+    cr_assert_eq(transport_counters(pair.a.transport)->probe_timeouts, resent);
+    pair.b.memory_left = 1 << 20;
+    pair_run(&pair, 1000 * PAIR_MS);
+    expect_all(long_one, &pair.b.flows[0]);
+    pair_fini(&pair);
+}

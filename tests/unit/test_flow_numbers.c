@@ -127,6 +127,24 @@ Test(number_record, in_order_takes_no_memory)
     model_free(model);
 }
 
+Test(number_record, a_gap_is_told_again_when_the_sender_can_be_sure)
+{
+    struct model *model = model_new();
+    struct receiver *rx = &model->flow.rx;
+    arrive(model, 0, 1);
+    arrive(model, 2, 2);
+    cr_assert(rx->ack_now, "of a gap at once");
+    ack_sent(&model->flow, 2);
+    arrive(model, 3, 3);
+    cr_assert_not(rx->ack_now);
+    arrive(model, 4, 4);
+    cr_assert(rx->ack_now, "three have come since");
+    ack_sent(&model->flow, 4);
+    arrive(model, 5, 5);
+    cr_assert_not(rx->ack_now, "it is told no more");
+    model_free(model);
+}
+
 static enum pair_fate drop_one(struct pair *pair, uint64_t index, const struct pair_side *from, const uint8_t *packet,
                                size_t length)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How flows begin. */
 #include <criterion/criterion.h>
+#include <string.h>
 
 #include "support/flow_expect.h"
 #include "support/flow_pair.h"
@@ -178,6 +179,32 @@ Test(transport_open, answers_with_another_nonce_are_ignored)
     struct pair_flow *flow = pair_open(&pair.a, PAIR_PORT);
     pair_run(&pair, PAIR_MS);
     cr_assert_eq(flow->ended, 0);
+    pair_fini(&pair);
+}
+
+/* All flows of B have the same cid. */
+static enum pair_fate one_cid(struct pair *pair, uint64_t index, const struct pair_side *from, const uint8_t *packet,
+                              size_t length)
+{
+    uint8_t *bytes = (uint8_t *)(uintptr_t)packet;
+    (void)index;
+    if (from == &pair->b && (packet[0] & 15) == WIRE_ACCEPT) {
+        memset(bytes + WIRE_HEADER_BYTES + 4, 0x5a, 8); /* SOURCE_CID, the first TLV */
+        wire_packet_seal(bytes, length - WIRE_TRAILER_BYTES);
+    }
+    return PAIR_PASS;
+}
+
+Test(transport_open, a_peer_that_gives_two_flows_the_same_cid_gets_one)
+{
+    struct pair pair;
+    pair_init(&pair);
+    pair.fate = one_cid;
+    struct pair_flow *first = pair_open(&pair.a, PAIR_PORT), *second = pair_open(&pair.a, PAIR_PORT);
+    pair_run(&pair, PAIR_MS);
+    cr_assert_eq(first->established, 1);
+    cr_assert_eq(second->established, 0);
+    expect_end(second, TRANSPORT_PROTOCOL);
     pair_fini(&pair);
 }
 

@@ -179,6 +179,22 @@ Test(recovery, tail_loss_is_probed_after_two_round_trips)
     pair_fini(&pair);
 }
 
+/* The ACK of the eighth packet goes at once, and tells nothing of the ninth; what it says a quarter of a round trip later does. */
+Test(recovery, end_of_a_message_that_does_not_come_is_missed_by_the_receiver)
+{
+    struct pair pair;
+    struct pair_flow *flow = measured(&pair);
+    const uint64_t start = pair.now;
+    meet(UINT64_C(1) << 8, 0);
+    pair_send(flow, 8 * 1424 + 700);
+    pair_run(&pair, 5 * PAIR_MS);
+    const uint64_t probe = sent(9, start);
+    cr_assert(probe >= RTT + RTT / 4 && probe < RTT + RTT / 4 + 15 * US, "%llu", (unsigned long long)probe);
+    cr_assert_eq(line.count - line.mark, 10, "nothing was sent again but once");
+    expect_all(&pair, flow);
+    pair_fini(&pair);
+}
+
 Test(recovery, timeouts_begin_at_200_us_double_and_end_at_200_ms)
 {
     struct pair pair;
