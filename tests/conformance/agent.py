@@ -10,8 +10,20 @@ import subprocess
 import tempfile
 import time
 
-DIRECTORY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "agents")
+DIRECTORIES = [os.path.join(os.path.dirname(os.path.abspath(__file__)), "agents")]
 PATIENCE_S = 40  # for one answer: longer than any request may take
+
+
+def program(language):
+    """Its run script, or None."""
+    paths = [os.path.join(directory, language, "run") for directory in DIRECTORIES]
+    return next((path for path in paths if os.access(path, os.X_OK)), None)
+
+
+def find():
+    """All languages that have an agent."""
+    names = {name for directory in DIRECTORIES for name in os.listdir(directory)}
+    return sorted(name for name in names if program(name))
 
 
 class Broken(Exception):
@@ -22,7 +34,7 @@ class Agent:
     def __init__(self, language, trace=False):
         self.language, self.trace = language, trace
         self.log = tempfile.TemporaryFile()
-        self.process = subprocess.Popen([os.path.join(DIRECTORY, language, "run")], stdin=subprocess.PIPE, bufsize=0,
+        self.process = subprocess.Popen([program(language)], stdin=subprocess.PIPE, bufsize=0,
                                         stdout=subprocess.PIPE, stderr=self.log)
         self.pid = self.process.pid
         self.number, self.expected, self.buffer = 0, [], b""
@@ -73,7 +85,7 @@ class Agent:
 
     def say(self, direction, value):
         if self.trace:
-            print("%s %d %s %s" % (self.language, self.pid, direction, json.dumps(value)), flush=True)
+            print("%.3f %s %d %s %s" % (time.monotonic(), self.language, self.pid, direction, json.dumps(value)), flush=True)
 
     def last_words(self):
         size = self.log.seek(0, os.SEEK_END)
@@ -134,7 +146,7 @@ class Agent:
 
 def build(language):
     """Builds an agent. Returns None, or why it was skipped; raises Broken."""
-    result = subprocess.run([os.path.join(DIRECTORY, language, "run"), "--build"], stdin=subprocess.DEVNULL, text=True,
+    result = subprocess.run([program(language), "--build"], stdin=subprocess.DEVNULL, text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if result.returncode == 77:
         lines = [line for line in result.stdout.splitlines() if line.startswith("skipped:")]

@@ -11,7 +11,7 @@ AT_ONCE = 100  # requests in the pipe; more could fill it while the agent's answ
 STREAM_FIELDS = ("seed", "tag", "count", "lengths")
 SENDERS = ("send_stream", "exchange")
 RECEIVERS = ("receive_stream", "exchange", "cancel_waits", "gc_stress")
-EXPECTATIONS = ("expect", "at_least", "at_most", "message", "messages", "error", "outcome", "stream", "save", "repeat", "begin")
+EXPECTATIONS = ("expect", "at_least", "at_most", "is", "are", "error", "outcome", "stream", "save", "repeat", "begin")
 
 
 class Wrong(Exception):
@@ -133,10 +133,10 @@ class Player:
         wanted = [with_tags_as_text(substitute(step.get("expect", {}), names))]
         if stream and op in RECEIVERS:
             wanted.append(payload.stream(**stream))
-        if "message" in step:
-            wanted.append(payload.message(**substitute(step["message"], names)))
-        if "messages" in step:
-            wanted.append({"messages": [payload.message(**one) for one in substitute(step["messages"], names)]})
+        if "is" in step:
+            wanted.append(payload.message(**substitute(step["is"], names)))
+        if "are" in step:
+            wanted.append({"messages": [payload.message(**one) for one in substitute(step["are"], names)]})
         for one in wanted:
             problem = self.differs_in_list(one, result) if "messages" in one else differs(one, result)
             if problem:

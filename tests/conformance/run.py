@@ -24,6 +24,7 @@ os.environ["MACHNET_BUILD"] = harness.BUILD
 def parse():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--language", default="", metavar="L[,L...]", help="only these, and the reference where it is needed")
+    parser.add_argument("--agents", action="append", default=[], metavar="DIRECTORY", help="look for agents there, too")
     parser.add_argument("--case", default="", metavar="WORD", help="only cases with this in their name")
     parser.add_argument("--alone", action="store_true", help="only what a language does alone")
     parser.add_argument("--pairs", action="store_true", help="only pairs")
@@ -34,7 +35,7 @@ def parse():
 
 
 def find_languages(wanted):
-    found = sorted(name for name in os.listdir(agent.DIRECTORY) if os.access(os.path.join(agent.DIRECTORY, name, "run"), os.X_OK))
+    found = agent.find()
     languages = [name for name in EXPECTED if name in found] + [name for name in found if name not in EXPECTED]
     skipped = {name: "there is no agent" for name in EXPECTED if name not in found}
     if wanted:
@@ -118,6 +119,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     options = parse()
     start = time.monotonic()
+    agent.DIRECTORIES.extend(map(os.path.abspath, options.agents))
     chosen = cases.load(options.case)
     languages, skipped = find_languages([name for name in options.language.split(",") if name])
     languages, broken = build_all(languages, skipped)

@@ -124,12 +124,14 @@ class Session:
         self.names["address"] = self.names[ROLES[self.kind][1] + "_address"]
 
     def open_flow(self, channel, listener, address):
+        """A case may have left flows that nobody has accepted: they are passed over."""
         first, second = self.agents.values()
-        first.begin("open_flow", channel=channel, flow="flow", remote=address)
+        first.call("open_flow", channel=channel, flow="flow", remote=address)
+        near = first.call("addresses", flow="flow")["local"]
         second.call("accept", listener=listener, flow="flow")
-        answer = first.answer()
-        if "ok" not in answer:
-            raise Wrong("open_flow: %s" % answer)
+        while second.call("addresses", flow="flow")["remote"] != near:
+            second.call("close_flow", flow="flow")
+            second.call("accept", listener=listener, flow="flow")
 
     def prepare(self, case):
         if case.setup == "flow":
