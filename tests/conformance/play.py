@@ -189,6 +189,10 @@ class Player:
             found = look_up(self.names[step["in"][1:]], step["path"].split("."))
             if step["value"] not in found:
                 raise Wrong("%s is %s, not %s" % (step["path"], found, step["value"]))
+        elif action == "one_of":
+            value = substitute(step["value"], self.names)
+            if value not in step["list"]:
+                raise Wrong("%s is none of %s" % (value, step["list"]))
         elif action == "equal":
             values = substitute(step["values"], self.names)
             if values[0] != values[1]:

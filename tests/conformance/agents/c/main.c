@@ -2,6 +2,7 @@
 /* Reads requests, calls the operation, writes answers. */
 #include "agent.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -105,15 +106,26 @@ static json_t *answer_to(json_t *request)
     }
 }
 
+/* Bytes of the next line; 0 at the end of input. A signal ends no program. */
+static size_t read_line(char **line, size_t *capacity)
+{
+    for (;;) {
+        ssize_t length = getline(line, capacity, stdin);
+        if (length >= 0 || errno != EINTR)
+            return length < 0 ? 0 : (size_t)length;
+        clearerr(stdin);
+    }
+}
+
 int main(void)
 {
     char *line = NULL;
     size_t capacity = 0;
 
     pattern_init();
-    for (ssize_t length; (length = getline(&line, &capacity, stdin)) > 0;) {
+    for (size_t length; (length = read_line(&line, &capacity)) > 0;) {
         json_error_t error;
-        json_t *request = json_loadb(line, (size_t)length, 0, &error);
+        json_t *request = json_loadb(line, length, 0, &error);
         if (request == NULL) {
             fprintf(stderr, "no JSON: %s\n", error.text);
             return 1;
