@@ -15,6 +15,7 @@
 #include "channel/region.h"
 #include "client/connection.h"
 #include "client/error.h"
+#include "client/pages.h"
 
 enum { FIRST_REGIONS = 3 };
 
@@ -150,10 +151,10 @@ static int32_t make_tables(struct machnet_channel *channel, uint32_t max_flows, 
     struct mn_receiver *receive = &channel->receive;
 
     send->slot_count = channel->complete.completions.capacity;
-    send->slots = calloc(send->slot_count, sizeof *send->slots);
+    send->slots = mn_pages_new(send->slot_count, sizeof *send->slots);
     send->arena = mn_arena_new();
     receive->message_count = channel->release.releases.capacity;
-    receive->messages = calloc(receive->message_count, sizeof *receive->messages);
+    receive->messages = mn_pages_new(receive->message_count, sizeof *receive->messages);
     mn_patience_init(&receive->patience[0]);
     mn_patience_init(&receive->patience[1]);
     if (max_flows > MN_FLOWS_MAX)
@@ -238,8 +239,8 @@ void mn_detach(struct machnet_channel *channel)
     for (unsigned i = 0; i < MN_REGIONS_MAX; i++)
         mn_region_unmap(channel->regions[i].base, channel->regions[i].bytes);
     mn_arena_free(channel->send.arena);
-    free(channel->send.slots);
-    free(channel->receive.messages);
+    mn_pages_free(channel->send.slots, channel->send.slot_count, sizeof *channel->send.slots);
+    mn_pages_free(channel->receive.messages, channel->receive.message_count, sizeof *channel->receive.messages);
     mn_flows_fini(&channel->flows);
     mn_listeners_fini(&channel->listeners);
 }

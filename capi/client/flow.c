@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "client/flow.h"
 
+#include "client/pages.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,10 +18,9 @@ int mn_flows_init(struct mn_flows *flows, uint32_t max)
     memset(flows, 0, sizeof *flows);
     pthread_mutex_init(&flows->lock, NULL);
     flows->max = max;
-    /* Fresh pages cost nothing until an index is used. */
-    flows->opened = calloc(max, sizeof *flows->opened);
-    flows->accepted = calloc(max, sizeof *flows->accepted);
-    flows->free_indices = calloc(max, sizeof *flows->free_indices);
+    flows->opened = mn_pages_new(max, sizeof *flows->opened);
+    flows->accepted = mn_pages_new(max, sizeof *flows->accepted);
+    flows->free_indices = mn_pages_new(max, sizeof *flows->free_indices);
     return flows->opened != NULL && flows->accepted != NULL && flows->free_indices != NULL ? 0 : -1;
 }
 
@@ -30,9 +31,9 @@ void mn_flows_fini(struct mn_flows *flows)
         flows->chunks = chunk->next;
         free(chunk);
     }
-    free(flows->opened);
-    free(flows->accepted);
-    free(flows->free_indices);
+    mn_pages_free(flows->opened, flows->max, sizeof *flows->opened);
+    mn_pages_free(flows->accepted, flows->max, sizeof *flows->accepted);
+    mn_pages_free(flows->free_indices, flows->max, sizeof *flows->free_indices);
     memset(flows, 0, sizeof *flows);
 }
 
