@@ -26,9 +26,9 @@ T = TypeVar("T")
 class Sleeper:
     """The generation, and who sleeps. `lock` is that under which events are handed on."""
 
-    def __init__(self, lock: threading.RLock, fileno: Callable[[], int]) -> None:  # type: ignore[valid-type]
+    def __init__(self, lock: "threading._RLock", fileno: Callable[[], int]) -> None:
         self._fileno = fileno
-        self._changed = threading.Condition(lock)  # type: ignore[arg-type]
+        self._changed = threading.Condition(lock)
         self._leader = False
         self._epoll: Optional[select.epoll] = None
         self._pipe = (-1, -1)

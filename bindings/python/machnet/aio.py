@@ -12,10 +12,11 @@ suspend after it took: a cancelled one has lost no message. Channels belong to t
 and listeners block for a round trip to the engine process (typically below 1 ms).
 """
 import asyncio
+import contextlib
 import select
+from collections import deque
 from types import TracebackType
 from typing import AsyncIterator, Deque, Dict, List, Optional, Sequence, Tuple, Type, Union
-from collections import deque
 
 from . import errors
 from ._constants import MESSAGE_MAX, Status, Wait
@@ -45,7 +46,7 @@ class Waiters:
         try:
             await future
         finally:
-            if not future.done() or future.cancelled():
+            with contextlib.suppress(ValueError):  # it was woken
                 self._futures.remove(future)
 
     def wake(self) -> None:
@@ -345,7 +346,7 @@ class Channel(ChannelShared[Flow, Listener]):
         sent = self.try_send_many(messages)
         while sent < len(messages):
             first = messages[sent]
-            flow: Flow = first.flow if isinstance(first, Message) else first[0]  # type: ignore[assignment]
+            flow: Flow = first.flow if isinstance(first, Message) else first[0]
             await flow._space()
             sent += self.try_send_many(messages, sent)
 
