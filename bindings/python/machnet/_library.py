@@ -43,6 +43,13 @@ def text(pointer: Any) -> str:
     return string.decode("utf-8", "replace")
 
 
+def c_string(value: str) -> bytes:
+    """The text for C, which ends at a NUL. Raises ValueError."""
+    if "\0" in value:
+        raise ValueError("a NUL within %r" % value)
+    return value.encode()
+
+
 def check(status: int, error: Optional[Any] = None) -> int:
     """The status, if it is none of an error. `error` is the machnet_error of a control call."""
     if status >= 0:

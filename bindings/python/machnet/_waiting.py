@@ -36,12 +36,13 @@ class Sleeper:
         self.generation = 0
 
     def news(self) -> None:
-        """Something was handed on. Under the lock."""
-        self.generation += 1
-        self._changed.notify_all()
-        if self._leader:
-            with contextlib.suppress(BlockingIOError):  # full: it is told already
-                os.write(self._pipe[1], b"!")
+        """Something was handed on."""
+        with self._changed:
+            self.generation += 1
+            self._changed.notify_all()
+            if self._leader:
+                with contextlib.suppress(BlockingIOError):  # full: it is told already
+                    os.write(self._pipe[1], b"!")
 
     def sleep(self, generation: int, seconds: Optional[float]) -> None:
         """Until there may be news since the generation was read, or the time is over."""

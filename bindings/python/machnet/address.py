@@ -4,7 +4,7 @@ import ipaddress
 from typing import Any, NamedTuple, Union
 
 from ._constants import ADDRESS_TEXT_MAX
-from ._library import check, ffi, lib, text
+from ._library import c_string, check, ffi, lib, text
 
 
 class Address(NamedTuple):
@@ -40,11 +40,7 @@ def pack(address: AddressLike) -> Any:
         any_address = ip.version == 4 and int(ip) == 0
         packed.ip = b"\0" * 16 if any_address else ip.packed if ip.version == 6 else b"\0" * 10 + b"\xff\xff" + ip.packed
     elif isinstance(address, str):
-        try:
-            status = lib.machnet_address_parse(address.encode(), packed)
-        except ValueError as problem:  # a NUL within, or a lone surrogate
-            raise ValueError("not an address: %r" % address) from problem
-        check(status)
+        check(lib.machnet_address_parse(c_string(address), packed))
     else:
         raise TypeError("an address is a str or an Address, not %s" % type(address).__name__)
     return packed

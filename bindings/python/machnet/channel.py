@@ -257,10 +257,9 @@ class Channel(ChannelShared[Flow, Listener]):
 
     def wake(self) -> None:
         """Makes the present or else the next wait() return. Any thread, and signal handlers."""
-        self._woken = True
-        with self._lock:
-            self._told(None)
         self._sides.wake()
+        self._woken = True
+        self._told(None)
 
     def close(self) -> None:
         """Detaches from the engine: flows are aborted, waits of other threads end with ShutdownError. Closing again does nothing."""

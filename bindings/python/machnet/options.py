@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Mapping, Optional, Union
 
 from ._constants import Option, Poll
-from ._library import check, ffi, lib
+from ._library import c_string, check, ffi, lib
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def pack(options: Optional[Options]) -> Any:
     values.update(options.more)
     for number, value in values.items():
         if isinstance(value, str):
-            check(lib.machnet_options_set_str(packed, number, value.encode()))
+            check(lib.machnet_options_set_str(packed, number, c_string(value)))
         elif value is not None:
             check(lib.machnet_options_set_u64(packed, number, value))
     return packed
