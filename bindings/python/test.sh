@@ -39,4 +39,4 @@ if [[ $shown != "PyInit__native PyInit__sides" ]]; then
     exit 1
 fi
 
-exec "$python" -X dev -X faulthandler -W error::pytest.PytestUnraisableExceptionWarning -m pytest -p no:cacheprovider -q "$here/tests" "$@"
+exec "$python" -X dev -X faulthandler -m pytest -p no:cacheprovider -q "$here/tests" "$@"

@@ -32,7 +32,7 @@ class Context:
         """Who holds it keeps the context, also while another thread closes this object."""
         handle = self._handle
         if handle is None:
-            raise errors.StaleError("the context is closed", Status.EBADTOKEN)
+            raise errors.StaleError("the context is closed", Status.EINVAL)
         return handle
 
     def open_channel(self, options: Optional[Options] = None) -> Channel:

@@ -18,8 +18,7 @@ enum state {
 };
 
 typedef struct {
-    PyObject_HEAD
-    machnet_channel *channel; /* own reference */
+    PyObject_HEAD machnet_channel *channel; /* own reference */
     PyObject *flow;
     machnet_view view;
     Py_ssize_t exports;
@@ -74,7 +73,8 @@ static int buffer_get(PyObject *object, Py_buffer *view, int flags)
         PyErr_SetString(PyExc_BufferError, "the buffer was given back");
         return -1;
     }
-    if (PyBuffer_FillInfo(view, object, self->view.data, (Py_ssize_t)self->view.length, self->state == BORROWED, flags) < 0)
+    if (PyBuffer_FillInfo(view, object, self->view.data, (Py_ssize_t)self->view.length, self->state == BORROWED,
+                          flags) < 0)
         return -1;
     self->exports++;
     return 0;

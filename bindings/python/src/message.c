@@ -71,7 +71,8 @@ static PyMemberDef members[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "Message(data, tag=0, flow=None)\n--\n\nThe bytes of a message, its tag, and the flow that it belongs to."},
+    {Py_tp_doc,
+     "Message(data, tag=0, flow=None)\n--\n\nThe bytes of a message, its tag, and the flow that it belongs to."},
     {Py_tp_new, construct},
     {Py_tp_dealloc, destroy},
     {Py_tp_repr, represent},

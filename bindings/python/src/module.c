@@ -63,7 +63,7 @@ static bool add_type(PyObject *module, PyType_Spec *spec, const char *name, PyTy
     *type = (PyTypeObject *)PyType_FromSpec(spec);
     if (*type == NULL)
         return false;
-    Py_INCREF(*type);
+    Py_INCREF((PyObject *)*type);
     return PyModule_AddObject(module, name, (PyObject *)*type) == 0;
 }
 
@@ -76,7 +76,8 @@ PyMODINIT_FUNC PyInit__sides(void)
     if (module == NULL)
         return NULL;
     if (add_type(module, &sides_spec, "Sides", &sides_type) && add_type(module, &flow_spec, "FlowBase", &flow_type) &&
-        add_type(module, &message_spec, "Message", &message_type) && add_type(module, &buffer_spec, "Buffer", &buffer_type))
+        add_type(module, &message_spec, "Message", &message_type) &&
+        add_type(module, &buffer_spec, "Buffer", &buffer_type))
         return module;
     Py_DECREF(module);
     return NULL;

@@ -51,8 +51,7 @@ static PyObject *take(machnet_channel *channel, uint64_t token, uint64_t limit, 
     char small[SMALL_BYTES];
     machnet_message message = {0};
 
-    int32_t status =
-        machnet_recv_copy(channel, token, small, limit < sizeof small ? limit : sizeof small, &message, 0);
+    int32_t status = machnet_recv_copy(channel, token, small, limit < sizeof small ? limit : sizeof small, &message, 0);
     if (status == MACHNET_EMSGSIZE && message.length <= limit) {
         owner = sides_owner(owner, message.flow);
         return owner == NULL ? NULL : take_long(channel, &message, owner);
@@ -125,7 +124,8 @@ static bool unpack(Sides *sides, const machnet_record *records, int32_t count, P
         PyObject *flow = sides_owner(owner, record->flow);
         if (flow == NULL)
             return false;
-        PyObject *data = PyBytes_FromStringAndSize((const char *)sides->arena + record->offset, (Py_ssize_t)record->length);
+        PyObject *data =
+            PyBytes_FromStringAndSize((const char *)sides->arena + record->offset, (Py_ssize_t)record->length);
         PyObject *message = message_new(data, record->tag, flow);
         if (message == NULL || PyList_SetItem(list, i, message) < 0)
             return false;
@@ -194,7 +194,8 @@ PyObject *sides_receive_many(PyObject *self, PyObject *const *arguments, Py_ssiz
 static bool is_ready(machnet_channel *channel, uint64_t token)
 {
     machnet_flow_info info;
-    return machnet_flow_info_get(channel, token, &info) < 0 || info.messages_queued > 0 || info.state == MACHNET_FLOW_ENDED;
+    return machnet_flow_info_get(channel, token, &info) < 0 || info.messages_queued > 0 ||
+           info.state == MACHNET_FLOW_ENDED;
 }
 
 /* ready(flows): those of a dict by flow that have a message, or have ended, as a list. Other calls sort deliveries into flows before. */
@@ -208,7 +209,8 @@ PyObject *sides_ready(PyObject *self, PyObject *flows)
     while (list != NULL && PyDict_Next(flows, &at, &key, &value)) {
         if (!PyObject_TypeCheck(key, flow_type))
             continue;
-        if ((sides->channel == NULL || is_ready(sides->channel, ((FlowBase *)key)->token)) && PyList_Append(list, key) < 0)
+        if ((sides->channel == NULL || is_ready(sides->channel, ((FlowBase *)key)->token)) &&
+            PyList_Append(list, key) < 0)
             Py_CLEAR(list);
     }
     return list;

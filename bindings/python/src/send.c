@@ -82,8 +82,8 @@ static bool parse_tuple(Sides *sides, PyObject *item, bool any_flow, struct elem
     Py_ssize_t size = PyTuple_Size(item), at = any_flow ? 1 : 0;
 
     if (size != at + 2) {
-        PyErr_SetString(PyExc_TypeError, any_flow ? "a message is (flow, data, tag) or a Message" :
-                                                    "a message is bytes-like, (data, tag) or a Message");
+        PyErr_SetString(PyExc_TypeError, any_flow ? "a message is (flow, data, tag) or a Message"
+                                                  : "a message is bytes-like, (data, tag) or a Message");
         return false;
     }
     if (any_flow && !flow_of(sides, PyTuple_GetItem(item, 0), &element->token))
@@ -144,8 +144,8 @@ static void add(struct batch *batch, const struct element *element)
     uint64_t length = (uint64_t)PyBytes_Size(element->data);
 
     memcpy(batch->sides->arena + batch->bytes, PyBytes_AsString(element->data), length);
-    batch->records[batch->count++] = (machnet_record){
-        .flow = element->token, .tag = element->tag, .offset = batch->bytes, .length = length};
+    batch->records[batch->count++] =
+        (machnet_record){.flow = element->token, .tag = element->tag, .offset = batch->bytes, .length = length};
     batch->bytes += length;
 }
 

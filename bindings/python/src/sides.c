@@ -133,8 +133,9 @@ static PyObject *sides_events(PyObject *object, PyObject *list)
         return sides_raise(count, 0);
     for (int32_t i = 0; i < count; i++) {
         const machnet_event *event = &events[i];
-        PyObject *item = Py_BuildValue("(IiKKK)", (unsigned)event->type, (int)event->status, (unsigned long long)event->flow,
-                                       (unsigned long long)event->listener, (unsigned long long)event->value);
+        PyObject *item =
+            Py_BuildValue("(IiKKK)", (unsigned)event->type, (int)event->status, (unsigned long long)event->flow,
+                          (unsigned long long)event->listener, (unsigned long long)event->value);
         if (item == NULL || PyList_Append(list, item) < 0) {
             Py_XDECREF(item);
             return NULL;
@@ -228,7 +229,7 @@ static PyObject *flow_construct(PyTypeObject *type, PyObject *arguments, PyObjec
 
 static void flow_destroy(PyObject *object)
 {
-    Py_XDECREF(((FlowBase *)object)->sides);
+    Py_XDECREF((PyObject *)((FlowBase *)object)->sides);
     sides_free(object);
 }
 
@@ -247,15 +248,18 @@ static PyMethodDef flow_methods[] = {
     {"try_send", (PyCFunction)(void (*)(void))flow_try_send, METH_FASTCALL,
      "try_send(data, tag=0)\n\nSends a message without waiting. False: no space now."},
     {"try_send_many", (PyCFunction)(void (*)(void))flow_try_send_many, METH_FASTCALL,
-     "try_send_many(messages, start=0)\n\nSends messages[start:], each bytes-like, (data, tag) or a Message, without waiting.\n"
+     "try_send_many(messages, start=0)\n\nSends messages[start:], each bytes-like, (data, tag) or a Message, without "
+     "waiting.\n"
      "Returns how many went out, in order; 0: no space now."},
     {"try_receive", (PyCFunction)(void (*)(void))flow_try_receive, METH_FASTCALL,
-     "try_receive(limit=MESSAGE_MAX)\n\nThe next message, or None if there is none now. One longer than limit bytes stays:\n"
+     "try_receive(limit=MESSAGE_MAX)\n\nThe next message, or None if there is none now. One longer than limit bytes "
+     "stays:\n"
      "MessageSizeError has its length."},
     {"try_receive_many", (PyCFunction)(void (*)(void))flow_try_receive_many, METH_FASTCALL,
      "try_receive_many(max=32)\n\nUp to max messages (at most 256) that are there, as a list, which may be empty."},
     {"try_receive_into", flow_try_receive_into, METH_O,
-     "try_receive_into(buffer)\n\nThe next message into a writable buffer: (length, tag), or None if there is none now.\n"
+     "try_receive_into(buffer)\n\nThe next message into a writable buffer: (length, tag), or None if there is none "
+     "now.\n"
      "One longer than the buffer stays: MessageSizeError has its length."},
     {"_borrow", flow_borrow, METH_NOARGS, NULL},
     {"_reserve", flow_reserve, METH_O, NULL},

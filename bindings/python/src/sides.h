@@ -34,22 +34,19 @@ enum {
 
 /* A channel, with one reference until it is closed. */
 typedef struct {
-    PyObject_HEAD
-    machnet_channel *channel; /* NULL: closed */
-    uint8_t *arena;           /* SIDES_ARENA_BYTES */
+    PyObject_HEAD machnet_channel *channel; /* NULL: closed */
+    uint8_t *arena;                         /* SIDES_ARENA_BYTES */
 } Sides;
 
 /* What a flow is to the fast path; Python's classes of flows inherit it. */
 typedef struct {
-    PyObject_HEAD
-    Sides *sides;
+    PyObject_HEAD Sides *sides;
     uint64_t token;
 } FlowBase;
 
 typedef struct {
-    PyObject_HEAD
-    PyObject *data; /* bytes */
-    PyObject *flow; /* None: of no flow, or of one that is not known any more */
+    PyObject_HEAD PyObject *data; /* bytes */
+    PyObject *flow;               /* None: of no flow, or of one that is not known any more */
     uint64_t tag;
 } Message;
 
