@@ -53,6 +53,7 @@ if [[ -e $build/built && -z $(cd "$root" && sources | xargs -d '\n' -I{} find {}
 fi
 rm -rf "$build"/{source,dist,venv,built}
 mkdir -p "$build/source" "$build/dist"
+touch "$build/copied" # what changes from here on is newer
 (cd "$root" && sources | tar -c -T - -f -) | tar -x -C "$build/source"
 unset SOURCE_DATE_EPOCH
 (cd "$build/source" && "$python" -c "
@@ -64,4 +65,4 @@ print(build_backend.build_sdist('$build/dist'))") >"$build/sdist.log" 2>&1 || { 
 "$build/venv/bin/python" -m pip wheel --quiet --no-build-isolation --no-deps --no-index --disable-pip-version-check \
     --wheel-dir "$build/dist" "$build"/dist/machnet-*.tar.gz
 "$build/venv/bin/python" -m pip install --quiet --no-index --disable-pip-version-check "$build"/dist/machnet-*.whl
-touch "$build/built"
+mv "$build/copied" "$build/built"

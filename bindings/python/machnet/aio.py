@@ -16,7 +16,7 @@ import contextlib
 import select
 from collections import deque
 from types import TracebackType
-from typing import AsyncIterator, Deque, Dict, List, Optional, Sequence, Tuple, Type, Union
+from typing import AsyncIterator, Callable, Deque, Dict, List, Optional, Sequence, Tuple, Type, TypeVar, Union
 
 from . import errors
 from ._constants import MESSAGE_MAX, Status, Wait
@@ -29,6 +29,7 @@ from .context import Context
 from .events import Event
 from .options import Options
 
+T = TypeVar("T")
 TURN = 256  # calls that did not need to wait, after which other tasks of the loop get a turn
 
 
@@ -129,7 +130,10 @@ class Flow(FlowShared):
             await self._channel._readable(self)
 
     async def reserve(self, length: int) -> Reserved:
-        """Space for a message of `length` bytes, to be written and committed (Reserved.try_commit, or flow.commit). Waits for space."""
+        """Space for a message of `length` bytes, to be written and committed. Waits for space.
+
+        Reserved.commit does not wait here: it raises AgainError when the ring to the engine is full; flow.commit waits.
+        """
         await self._channel._turn()
         while True:
             buffer = self.try_reserve(length)
@@ -156,6 +160,13 @@ class Flow(FlowShared):
                 return status
             self._channel._check()
             await self._told.wait()
+
+    def _until(self, attempt: Callable[[], Optional[T]], timeout: Optional[float]) -> T:
+        """For Reserved.commit, which waits in programs with threads: here it raises AgainError."""
+        value = attempt()
+        if value is None:
+            raise errors.from_status(Status.EAGAIN)
+        return value
 
     async def _space(self) -> None:
         """Until a flow that was refused space can try again. A refusal that is followed by space is always told."""

@@ -119,9 +119,11 @@ PyObject *flow_try_receive_into(PyObject *self, PyObject *buffer)
 /* Makes messages of what lies in the arena. The list, which has room, gets them; false with an exception. */
 static bool unpack(Sides *sides, const machnet_record *records, int32_t count, PyObject *owner, PyObject *list)
 {
+    bool known = !PyDict_Check(owner);
+
     for (int32_t i = 0; i < count; i++) {
         const machnet_record *record = &records[i];
-        PyObject *flow = sides_owner(owner, record->flow);
+        PyObject *flow = known ? owner : sides_owner(owner, record->flow);
         if (flow == NULL)
             return false;
         PyObject *data =

@@ -54,7 +54,7 @@ struct batch {
     machnet_record records[SIDES_BATCH];
 };
 
-/* One element of what the caller gave. `data` is a new reference. */
+/* One element of what the caller gave. `data` is not owned. */
 struct element {
     PyObject *data;
     uint64_t token;
@@ -100,6 +100,8 @@ static bool parse(Sides *sides, PyObject *item, const FlowBase *flow, struct ele
     element->token = flow != NULL ? flow->token : 0;
     element->tag = 0;
     element->data = item;
+    if (flow != NULL && PyBytes_CheckExact(item))
+        return true;
     if (Py_TYPE(item) == message_type) {
         const Message *message = (const Message *)item;
         if (flow == NULL && !flow_of(sides, message->flow, &element->token))
@@ -113,7 +115,6 @@ static bool parse(Sides *sides, PyObject *item, const FlowBase *flow, struct ele
         PyErr_SetString(PyExc_TypeError, "a message is (flow, data, tag) or a Message");
         return false;
     }
-    Py_INCREF(element->data);
     return true;
 }
 
@@ -133,20 +134,33 @@ static int32_t send_batch(struct batch *batch)
     return sent;
 }
 
-static bool fits(const struct batch *batch, const struct element *element)
+/* False: it cannot be gathered, or not any more. */
+static bool gather(struct batch *batch, const struct element *element)
 {
-    return PyBytes_CheckExact(element->data) && batch->count < SIDES_BATCH &&
-           (uint64_t)PyBytes_Size(element->data) <= SIDES_ARENA_BYTES - batch->bytes;
+    char *bytes;
+    Py_ssize_t length;
+
+    if (!PyBytes_CheckExact(element->data) || batch->count == SIDES_BATCH)
+        return false;
+    PyBytes_AsStringAndSize(element->data, &bytes, &length);
+    if ((uint64_t)length > SIDES_ARENA_BYTES - batch->bytes)
+        return false;
+    memcpy(batch->sides->arena + batch->bytes, bytes, (size_t)length);
+    batch->records[batch->count++] = (machnet_record){
+        .flow = element->token, .tag = element->tag, .offset = batch->bytes, .length = (uint64_t)length};
+    batch->bytes += (uint64_t)length;
+    return true;
 }
 
-static void add(struct batch *batch, const struct element *element)
+/* Nothing is gathered. As send_batch. */
+static int32_t send_alone(Sides *sides, const struct element *element)
 {
-    uint64_t length = (uint64_t)PyBytes_Size(element->data);
+    PyObject *data = element->data;
 
-    memcpy(batch->sides->arena + batch->bytes, PyBytes_AsString(element->data), length);
-    batch->records[batch->count++] =
-        (machnet_record){.flow = element->token, .tag = element->tag, .offset = batch->bytes, .length = length};
-    batch->bytes += length;
+    Py_INCREF(data); /* Python code may take it out of the caller's list */
+    int32_t sent = send_one(sides, element->token, data, element->tag);
+    Py_DECREF(data);
+    return sent < 0 ? sent : 1;
 }
 
 static PyObject *item_at(PyObject *items, Py_ssize_t at)
@@ -171,21 +185,11 @@ static int32_t send_some(struct batch *batch, PyObject *items, Py_ssize_t at, co
             PyErr_Clear(); /* it is raised when its turn comes */
             break;
         }
-        bool gathered = fits(batch, &element);
-        if (gathered)
-            add(batch, &element);
-        int32_t sent = 1;
-        if (!gathered && batch->count == 0) {
-            sent = send_one(batch->sides, element.token, element.data, element.tag);
-            sent = sent < 0 ? sent : 1;
-        }
-        bool alone = !gathered && batch->count == 0;
-        /* The caller's list has a reference still: this runs no Python code while something is gathered. */
-        Py_DECREF(element.data);
-        if (alone)
-            return sent;
-        if (!gathered)
-            break;
+        if (gather(batch, &element))
+            continue;
+        if (batch->count == 0)
+            return send_alone(batch->sides, &element);
+        break;
     }
     return send_batch(batch);
 }
@@ -193,9 +197,12 @@ static int32_t send_some(struct batch *batch, PyObject *items, Py_ssize_t at, co
 /* `flow` is NULL on a channel. How many went out, in order. An exception only where nothing did. */
 static PyObject *send_items(Sides *sides, const FlowBase *flow, PyObject *items, Py_ssize_t start)
 {
-    struct batch batch = {.sides = sides};
+    struct batch batch;
     Py_ssize_t at = start;
 
+    batch.sides = sides; /* the records are written when they are needed */
+    batch.count = 0;
+    batch.bytes = 0;
     while (at < size_of(items)) {
         int32_t sent = send_some(&batch, items, at, flow);
         if (sent < 0) {

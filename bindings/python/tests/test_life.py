@@ -309,3 +309,16 @@ def test_wait_and_wake(channels, flows):
         channel.wait(timeout=0.05)
     flows[0].send(b"x")
     assert channel.wait(timeout=5) == machnet.Wait.RECEIVE
+
+
+def test_closed_flows_are_forgotten(channels, where):
+    with channels[1].open_listener(where) as listener:
+        for number in range(40):
+            flow = channels[0].open_flow(where, timeout=5)
+            accepted = listener.accept(5)
+            first, second = (flow, accepted) if number % 2 else (accepted, flow)
+            first.close(abort=number % 4 == 0)
+            second.wait_closed(5)
+            second.close()
+            first.wait_closed(5)
+    assert [repr(channel) for channel in channels] == ["<Channel, 0 flows>"] * 2

@@ -98,3 +98,32 @@ def test_closing_under_others(contexts, where):
                     call()
         run(lambda: until_gone(lambda: flow.send(b"x" * 100)), lambda: until_gone(lambda: accepted.receive()),
             lambda: until_gone(channel.stats), lambda: (begun.wait(), channel.close()))
+
+
+def test_who_sleeps_is_told_of_events_that_others_took(channels, flows, where):
+    """One thread sleeps for what the other, which is always faster, takes off the channel."""
+    done, seen = threading.Event(), []
+
+    def take():
+        while not done.is_set():
+            with pytest.raises(BlockingIOError):
+                flows[1].receive(0)
+
+    def accept():
+        try:
+            with channels[1].open_listener(where) as listener:
+                listening.set()
+                for _ in range(50):
+                    seen.append(listener.accept(2))
+        finally:
+            done.set()
+
+    def dial():
+        listening.wait()
+        for number in range(50):
+            channels[0].open_flow(where, timeout=5)
+            while len(seen) <= number and not done.is_set():
+                done.wait(0.001)
+    listening = threading.Event()
+    run(take, accept, dial)
+    assert len(seen) == 50
