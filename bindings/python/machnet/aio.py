@@ -12,16 +12,15 @@ suspend after it took: a cancelled one has lost no message. Channels belong to t
 and listeners block for a round trip to the engine process (typically below 1 ms).
 """
 import asyncio
-import contextlib
 import select
-from collections import deque
 from types import TracebackType
-from typing import AsyncIterator, Callable, Deque, Dict, List, Optional, Sequence, Tuple, Type, TypeVar, Union
+from typing import AsyncIterator, Callable, Dict, List, Optional, Sequence, Tuple, Type, TypeVar, Union
 
 from . import errors
 from ._constants import MESSAGE_MAX, Status, Wait
 from ._shared import ChannelShared, FlowShared, ListenerShared
 from ._sides import Message
+from ._tasks import Waiters
 from ._types import Buffer, Sendable, SendableAnywhere
 from .address import Address, AddressLike
 from .buffers import Borrowed, Reserved
@@ -31,33 +30,6 @@ from .options import Options
 
 T = TypeVar("T")
 TURN = 256  # calls that did not need to wait, after which other tasks of the loop get a turn
-
-
-class Waiters:
-    """Tasks that wait for the same thing. All are woken: each tries again, so a cancelled one takes nothing along."""
-
-    __slots__ = ("_futures",)
-
-    def __init__(self) -> None:
-        self._futures: Deque["asyncio.Future[None]"] = deque()
-
-    async def wait(self) -> None:
-        future = asyncio.get_running_loop().create_future()
-        self._futures.append(future)
-        try:
-            await future
-        finally:
-            with contextlib.suppress(ValueError):  # it was woken
-                self._futures.remove(future)
-
-    def wake(self) -> None:
-        while self._futures:
-            future = self._futures.popleft()
-            if not future.done():
-                future.set_result(None)
-
-    def __len__(self) -> int:
-        return len(self._futures)
 
 
 class Flow(FlowShared):
