@@ -7,6 +7,7 @@ import "C"
 
 import (
 	"net/netip"
+	"strings"
 	"unsafe"
 )
 
@@ -21,7 +22,7 @@ func ParseAddress(text string) (Address, error) {
 	var parsed C.machnet_address
 	ctext := C.CString(text)
 	defer C.free(unsafe.Pointer(ctext))
-	if C.machnet_address_parse(ctext, &parsed) < 0 {
+	if strings.IndexByte(text, 0) >= 0 || C.machnet_address_parse(ctext, &parsed) < 0 {
 		return Address{}, &Error{Op: "parse address", Err: ErrInvalid, Text: "'" + text + "' is not like 10.0.0.2:7000, [fd00::2]:7000 or :7000"}
 	}
 	return addressFromC(&parsed), nil

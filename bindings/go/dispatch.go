@@ -5,7 +5,10 @@ package machnet
 // #include "bridge.h"
 import "C"
 
-import "time"
+import (
+	"runtime"
+	"time"
+)
 
 // What comes from the library, handed to the goroutines that wait for it. All of this is called with the receive side locked, except for dispatch.
 
@@ -132,6 +135,9 @@ func (c *Channel) take(event *C.machnet_event) {
 	case C.MACHNET_EVENT_RECEIVE_STALLED:
 		flow.stalled = uint64(event.value)
 		c.events.add(flow, ReceiveStalled)
+		if c.lent.Load() {
+			go runtime.GC() // it may find messages that were forgotten
+		}
 	}
 }
 

@@ -260,3 +260,17 @@ func (c *Channel) Receive(ctx context.Context) (Message, error) {
 
 // TryReceive is Receive without waiting: ErrAgain if there is no message now.
 func (c *Channel) TryReceive() (Message, error) { return inbox{c, nil}.tryReceive() }
+
+// ReceiveInto is Receive into a buffer, as Flow.ReceiveInto.
+func (c *Channel) ReceiveInto(ctx context.Context, buffer []byte) (Message, error) {
+	box := inbox{c, nil}
+	if message, err := box.tryReceiveInto(buffer); err != errAgain {
+		return message, err
+	}
+	return box.awaitReceiveInto(ctx, buffer)
+}
+
+// TryReceiveInto is ReceiveInto without waiting: ErrAgain if there is no message now.
+func (c *Channel) TryReceiveInto(buffer []byte) (Message, error) {
+	return inbox{c, nil}.tryReceiveInto(buffer)
+}

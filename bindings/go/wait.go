@@ -56,11 +56,8 @@ var waiters = sync.Pool{New: func() any {
 }}
 
 // await calls try, with the receive side locked, until it answers anything but errAgain, which it returns; or until ctx ends. Whatever makes
-// try succeed wakes `queue`. A goroutine that was woken wakes the next when it goes, so that none sleeps through what it did not use.
+// try succeed wakes `queue`. It looks once even if ctx has ended. A goroutine that was woken wakes the next when it goes, so that none sleeps through what it did not use.
 func (c *Channel) await(ctx context.Context, queue *waitQueue, try func() error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	if c.spin != 0 {
 		if err := c.look(ctx, try); err != errAgain {
 			return err
