@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# Builds and runs bench/: one line of JSON.
+set -euo pipefail
+cd "$(dirname "$0")"
+. ./env.sh
+go build -o "$out/bench" ./bench
+exec "$out/bench" "$MACHNET_BUILD/lib/libmachnet_echo.so"

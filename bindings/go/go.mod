@@ -1,0 +1,3 @@
+module machnet.invalid/machnet
+
+go 1.19

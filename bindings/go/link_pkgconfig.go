@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT
+
+//go:build machnet_pkgconfig
+
+package machnet
+
+// #cgo pkg-config: machnet
+import "C"

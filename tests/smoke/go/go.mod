@@ -1,3 +1,0 @@
-module machnet.invalid/smoke
-
-go 1.19
