@@ -12,7 +12,7 @@ use crate::flow::Flow;
 use crate::halves::Halves;
 use crate::handle::Handle;
 use crate::listener::Listener;
-use crate::message::Message;
+use crate::message::{Message, Reservation};
 use crate::options::Options;
 use crate::receiver::Receiver;
 use crate::sender::{open_flow, Sender};
@@ -150,6 +150,17 @@ impl Channel {
         Ok(())
     }
 
+    /// Reserves space for one message of at most `length` bytes on the flow, and waits for it if there is none; it is written in place and then
+    /// given to [`Sender::commit`]. Errors as of [`Channel::send`].
+    pub fn reserve(&self, flow: FlowToken, length: usize) -> Result<Reservation> {
+        self.until_space(&Deadline::NEVER, || self.sender.try_reserve(flow, length))
+    }
+
+    /// As [`Channel::reserve`], but ends with [`TimedOut`](ErrorKind::TimedOut) when the time is over.
+    pub fn reserve_timeout(&self, flow: FlowToken, length: usize, timeout: Duration) -> Result<Reservation> {
+        self.until_space(&Deadline::after(timeout), || self.sender.try_reserve(flow, length))
+    }
+
     /// Waits for the next message; see [`Receiver::receive`].
     pub fn receive(&self, flow: impl Into<Option<FlowToken>>) -> Result<Message> {
         self.receiver.receive(flow)
@@ -171,7 +182,7 @@ impl Channel {
     }
 
     /// Tries until there is space for what `send` sends.
-    fn until_space(&self, deadline: &Deadline, send: impl Fn() -> Result<()>) -> Result<()> {
+    fn until_space<T>(&self, deadline: &Deadline, send: impl Fn() -> Result<T>) -> Result<T> {
         loop {
             match send() {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}

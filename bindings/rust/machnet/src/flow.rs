@@ -8,7 +8,7 @@ use machnet_sys as sys;
 use crate::address::Address;
 use crate::channel::Channel;
 use crate::error::{check, Result};
-use crate::message::{Message, MessageInfo};
+use crate::message::{CommitError, Message, MessageInfo, Reservation};
 use crate::token::{FlowToken, ListenerToken};
 
 /// A reliable, ordered, bidirectional sequence of messages: one flow of a [`Channel`] that was not split. It is only a name: copies name the
@@ -42,6 +42,17 @@ impl<'a> Flow<'a> {
     #[inline]
     pub fn try_send(&self, bytes: &[u8], tag: u64) -> Result<()> {
         self.channel.sender().try_send(self.token, bytes, tag)
+    }
+
+    /// Reserves space for one message to be written in place, and waits for it if there is none; see [`Channel::reserve`]. The message goes out by
+    /// [`Flow::commit`].
+    pub fn reserve(&self, length: usize) -> Result<Reservation> {
+        self.channel.reserve(self.token, length)
+    }
+
+    /// Sends a reserved message on the flow that it was reserved for; see [`Sender::commit`](crate::Sender::commit).
+    pub fn commit(&self, reservation: Reservation, tag: u64) -> std::result::Result<(), CommitError> {
+        self.channel.sender().commit(reservation, tag)
     }
 
     /// Waits for the next message, or the end of the flow; see [`Receiver::receive`](crate::Receiver::receive).

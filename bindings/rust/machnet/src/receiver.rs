@@ -216,11 +216,15 @@ impl Receiver {
             if let Some(taken) = take()? {
                 return Ok(taken);
             }
+            let left = deadline.left();
+            if in_vain > 0 && left == Some(Duration::ZERO) {
+                return Err(Error::of_status(sys::MACHNET_ETIMEDOUT));
+            }
             // More than once in vain: what there is is another flow's, and the wait would not sleep.
             if in_vain > 2 {
-                std::thread::sleep(IN_VAIN.min(deadline.left().unwrap_or(IN_VAIN)));
+                std::thread::sleep(IN_VAIN.min(left.unwrap_or(IN_VAIN)));
             }
-            let woken = self.pause(what, deadline.left())?;
+            let woken = self.pause(what, left)?;
             in_vain = if woken { in_vain + 1 } else { 0 };
         }
     }

@@ -114,7 +114,7 @@ impl Sender {
 
     /// Reserves space for one message of at most `length` bytes on the flow, to be written in place. Errors as of [`Sender::try_send`].
     #[inline]
-    pub fn reserve(&self, flow: FlowToken, length: usize) -> Result<Reservation> {
+    pub fn try_reserve(&self, flow: FlowToken, length: usize) -> Result<Reservation> {
         let mut view = empty_view();
         // SAFETY: we are the send side and hold a reference; the view is valid to be written.
         check(unsafe { sys::machnet_send_reserve(self.raw.as_ptr(), flow.0, length as u64, &mut view, 0) })?;
