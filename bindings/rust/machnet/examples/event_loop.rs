@@ -4,16 +4,16 @@
 //!
 //! `event_loop ADDRESS:PORT` serves until all flows that it accepted have ended.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::future::Future;
 use std::os::raw::{c_int, c_short, c_ulong};
 use std::os::unix::io::AsRawFd;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Wake};
 
-use machnet::{Channel, Context, Descriptor, ErrorKind, Event, FlowToken, Message, Result};
+use machnet::{Address, Channel, Context, Descriptor, ErrorKind, Event, FlowToken, Handle, Message, Result};
 
 /// Resolves to the flow's next message, or to why it ended. A future that is dropped loses nothing: it takes a message only when it
 /// returns it.
@@ -73,28 +73,26 @@ fn sleep(descriptor: &Descriptor) {
     unsafe { poll(&mut fds, 1, -1) };
 }
 
-/// Wakers of other things (timers, channels between tasks) end here; the loop looks at the flows that were named.
-#[derive(Default)]
-struct Woken(Mutex<VecDeque<FlowToken>>);
+/// For wakers that other things call (timers, channels between tasks): the descriptor becomes readable, and all tasks are looked at.
+struct LoopWaker(Handle);
 
-struct TaskWaker(Arc<Woken>, FlowToken, machnet::Handle);
-
-impl Wake for TaskWaker {
+impl Wake for LoopWaker {
     fn wake(self: Arc<Self>) {
-        self.0 .0.lock().unwrap().push_back(self.1);
-        let _ = self.2.wake(); // the descriptor becomes readable
+        let _ = self.0.wake(); // fails only when the channel is gone, which makes the descriptor readable, too
     }
 }
 
 type Task = Pin<Box<dyn Future<Output = Result<()>>>>;
 
 fn main() -> Result<()> {
-    let address = std::env::args().nth(1).expect("usage: event_loop ADDRESS:PORT").parse()?;
+    let address = std::env::args().nth(1).expect("usage: event_loop ADDRESS:PORT");
+    let address: Address = address.parse()?;
     let channel = Rc::new(Channel::open(&Context::open()?)?);
     let descriptor = channel.handle().descriptor()?;
     let listener = channel.listen(address)?;
     println!("listening on {}", listener.address()?);
-    let woken = Arc::new(Woken::default());
+    let waker = Arc::new(LoopWaker(channel.handle().clone())).into();
+    let mut look = TaskContext::from_waker(&waker);
     let mut tasks: HashMap<FlowToken, Task> = HashMap::new();
     let (mut events, mut served) = (Vec::new(), 0);
     while served == 0 || !tasks.is_empty() {
@@ -105,15 +103,11 @@ fn main() -> Result<()> {
                 served += 1;
             }
         }
-        woken.0.lock().unwrap().clear(); // all are looked at, which is cheap for few
-        tasks.retain(|&flow, task| {
-            let waker = Arc::new(TaskWaker(woken.clone(), flow, descriptor.handle().clone())).into();
-            match task.as_mut().poll(&mut TaskContext::from_waker(&waker)) {
-                Poll::Pending => true,
-                Poll::Ready(result) => {
-                    result.unwrap_or_else(|error| eprintln!("{flow:?}: {error}"));
-                    false
-                }
+        tasks.retain(|flow, task| match task.as_mut().poll(&mut look) {
+            Poll::Pending => true,
+            Poll::Ready(result) => {
+                result.unwrap_or_else(|error| eprintln!("{flow:?}: {error}"));
+                false
             }
         });
         // Each task has received until there was nothing, and the events before that: now the descriptor says when there is more.
