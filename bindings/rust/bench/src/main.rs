@@ -89,22 +89,6 @@ impl Bench {
         Ok((sending + start.elapsed(), SINGLES))
     }
 
-    /// As `run_singles`, with messages that are borrowed.
-    fn run_borrows(&mut self) -> Result<(Duration, usize)> {
-        let start = Instant::now();
-        for tag in 0..SINGLES as u64 {
-            self.channel.sender().try_send(self.flow, &self.payload, tag)?;
-        }
-        let sending = start.elapsed();
-        turn(SINGLES);
-        let start = Instant::now();
-        for tag in 0..SINGLES as u64 {
-            let message = self.channel.receiver().try_receive(self.flow)?.expect("a message");
-            assert_eq!(message.tag(), tag);
-        }
-        Ok((sending + start.elapsed(), SINGLES))
-    }
-
     /// The median over chunks of `CHUNK` runs, in ns for each message.
     fn measure(&mut self, run: fn(&mut Bench) -> Result<(Duration, usize)>) -> Result<f64> {
         let mut chunks = Vec::new();
@@ -130,10 +114,7 @@ fn main() -> Result<()> {
     let mut bench = Bench::open()?;
     let batch = bench.measure(Bench::run_batch)?;
     let single = bench.measure(Bench::run_singles)?;
-    let borrow = bench.measure(Bench::run_borrows)?;
-    println!(
-        "{{\"language\": \"rust\", \"batch_ns\": {batch:.1}, \"single_ns\": {single:.1}, \"borrow_ns\": {borrow:.1}}}"
-    );
+    println!("{{\"language\": \"rust\", \"batch_ns\": {batch:.1}, \"single_ns\": {single:.1}}}");
     drop(bench);
     // SAFETY: the echo has been started, and its channel is gone.
     unsafe { machnet_echo_stop() };
