@@ -14,7 +14,7 @@ made=$(mktemp -d)
 trap 'rm -rf "$made"' EXIT
 
 functions=$(grep -oE '^[a-z].*\bmachnet_[a-z0-9_]+\(' "$include/machnet/machnet.h" | grep -oE 'machnet_[a-z0-9_]+\(' | tr -d '(' | sort -u)
-[ "$(wc -l <<<"$functions")" -ge 40 ] || { echo "only these functions are found in the header: $functions" >&2; exit 1; }
+[ "$(wc -l <<<"$functions")" -ge 39 ] || { echo "only these functions are found in the header: $functions" >&2; exit 1; }
 
 status=0
 for language in csharp java lua ruby perl5; do

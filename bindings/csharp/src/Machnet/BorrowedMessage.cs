@@ -38,16 +38,14 @@ public sealed unsafe class BorrowedMessage : IDisposable
     public TResult Read<TState, TResult>(TState state, SpanReader<TState, TResult> reader)
     {
         ArgumentNullException.ThrowIfNull(reader);
-        bool taken = false;
+        Handle.Enter();
         try
         {
-            Handle.DangerousAddRef(ref taken);
             return reader(new ReadOnlySpan<byte>(Handle.Data, Length), state);
         }
         finally
         {
-            if (taken)
-                Handle.DangerousRelease();
+            Handle.DangerousRelease();
         }
     }
 
@@ -65,16 +63,14 @@ public sealed unsafe class BorrowedMessage : IDisposable
     /// <summary>Copies the bytes to the start of a buffer that is at least as long.</summary>
     public void CopyTo(Span<byte> destination)
     {
-        bool taken = false;
+        Handle.Enter();
         try
         {
-            Handle.DangerousAddRef(ref taken);
             new ReadOnlySpan<byte>(Handle.Data, Length).CopyTo(destination);
         }
         finally
         {
-            if (taken)
-                Handle.DangerousRelease();
+            Handle.DangerousRelease();
         }
     }
 

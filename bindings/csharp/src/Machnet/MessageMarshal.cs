@@ -31,7 +31,7 @@ public static unsafe class MessageMarshal
 
     private static Span<byte> SpanOf(BufferHandle handle)
     {
-        ObjectDisposedException.ThrowIf(handle.IsClosed, handle);
+        ObjectDisposedException.ThrowIf(handle.IsDisposed, typeof(BorrowedMessage));
         return new Span<byte>(handle.Data, handle.Length);
     }
 
@@ -43,8 +43,7 @@ public static unsafe class MessageMarshal
         {
             ArgumentOutOfRangeException.ThrowIfNegative(elementIndex);
             ArgumentOutOfRangeException.ThrowIfGreaterThan(elementIndex, handle.Length);
-            bool taken = false;
-            handle.DangerousAddRef(ref taken); // a Dispose meanwhile takes effect at Unpin
+            handle.Enter(); // a Dispose meanwhile takes effect at Unpin
             return new MemoryHandle(handle.Data + elementIndex, default, this);
         }
 

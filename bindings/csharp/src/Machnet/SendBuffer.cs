@@ -26,16 +26,14 @@ public sealed unsafe class SendBuffer : IDisposable
     public void Write<TState>(TState state, SpanAction<byte, TState> writer)
     {
         ArgumentNullException.ThrowIfNull(writer);
-        bool taken = false;
+        Handle.Enter();
         try
         {
-            Handle.DangerousAddRef(ref taken);
             writer(new Span<byte>(Handle.Data, Length), state);
         }
         finally
         {
-            if (taken)
-                Handle.DangerousRelease();
+            Handle.DangerousRelease();
         }
     }
 
@@ -46,10 +44,9 @@ public sealed unsafe class SendBuffer : IDisposable
         ArgumentOutOfRangeException.ThrowIfNegative(length);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(length, Length);
         int status;
-        bool taken = false;
+        Handle.Enter();
         try
         {
-            Handle.DangerousAddRef(ref taken);
             _flow.Channel.EnterSend();
             try
             {
@@ -64,8 +61,7 @@ public sealed unsafe class SendBuffer : IDisposable
         }
         finally
         {
-            if (taken)
-                Handle.DangerousRelease();
+            Handle.DangerousRelease();
         }
         if (status is not (0 or (int)StatusCode.Again))
             throw MachnetException.Of(status);

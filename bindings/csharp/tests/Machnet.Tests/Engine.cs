@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 using System.Diagnostics;
 using System.Globalization;
+using Xunit;
 
 [assembly: CollectionBehavior(DisableTestParallelization = true)]
 
@@ -27,23 +28,24 @@ internal sealed class Engine : IDisposable
 
     internal string Socket { get; }
 
-    internal Address At(int port) => Address.Parse(string.Create(CultureInfo.InvariantCulture, Ip.Contains(':') ? $"[{Ip}]:{port}" : $"{Ip}:{port}"));
+    internal Address At(int port) => new(System.Net.IPAddress.Parse(Ip), port);
 
     private Process Start(int host)
     {
         string[] port = Ip.Contains(':') ? ["--udp-port", (20000 + (Environment.ProcessId % 10000) + host).ToString(CultureInfo.InvariantCulture)] : [];
         var start = new ProcessStartInfo(Path.Combine(Build, "bin", "machnetd"), ["--socket", Socket, "--ip", Ip, .. port]) { RedirectStandardError = true };
         Process process = Process.Start(start)!;
+        string log = "";
         while (process.StandardError.ReadLine() is { } line)
         {
             if (line.Contains("ready"))
             {
-                process.ErrorDataReceived += static (_, _) => { };
-                process.BeginErrorReadLine();
+                new Thread(() => process.StandardError.ReadToEnd()) { IsBackground = true }.Start();
                 return process;
             }
+            log += line + "\n";
         }
-        throw new InvalidOperationException("machnetd does not start");
+        throw new InvalidOperationException($"machnetd does not start: {log}");
     }
 
     internal void Kill()

@@ -42,7 +42,8 @@ internal sealed unsafe class BufferHandle : SafeHandle
     private readonly NativeChannel* _channel;
     private readonly byte* _data;
     internal readonly int Length;
-    private int _gone; // committed: nothing is left to release
+    private int _gone;             // committed: nothing is left to release
+    private volatile bool _closed; // disposed of, though somebody may be inside still
 
     internal BufferHandle(NativeChannel* channel, in NativeView view) : base(0, true)
     {
@@ -55,6 +56,22 @@ internal sealed unsafe class BufferHandle : SafeHandle
     public override bool IsInvalid => handle == 0;
 
     internal ulong Token => (ulong)handle;
+
+    internal bool IsDisposed => _closed;
+
+    /// <summary>Goes inside; to be left by DangerousRelease.</summary>
+    internal void Enter()
+    {
+        ObjectDisposedException.ThrowIf(_closed, typeof(BorrowedMessage));
+        bool taken = false;
+        DangerousAddRef(ref taken);
+    }
+
+    protected override void Dispose(bool disposing)
+    {
+        _closed = true;
+        base.Dispose(disposing);
+    }
 
     /// <summary>The bytes. They must not be touched after DangerousRelease of a reference that the caller took before.</summary>
     internal byte* Data => _data;
