@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# Builds the benchmark on demand, and prints one line of JSON: what a 64-byte message costs. MACHNET_BUILD names a build of the tree.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=bindings/csharp/dotnet.bash
+. "$here/dotnet.bash"
+
+build_project "$here/bench" >&2
+exec dotnet "$artifacts/bin/bench/release/bench.dll"

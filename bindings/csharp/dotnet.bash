@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: MIT
+#
+# For the scripts here: MACHNET_BUILD, $artifacts, build_project PROJECT [ARGUMENT...]. Ends with status 77 where there is no .NET SDK.
+if ! command -v dotnet >/dev/null || [ -z "$(dotnet --list-sdks)" ]; then
+    echo "skipped: no .NET SDK (dotnet)"
+    exit 77
+fi
+MACHNET_BUILD=$(cd "${MACHNET_BUILD:-$(dirname "${BASH_SOURCE[0]}")/../../build/release}" && pwd)
+export MACHNET_BUILD
+export MACHNET_LIBRARY=$MACHNET_BUILD/lib/libmachnet.so.1
+# No server process may stay behind, and nothing is sent to anybody.
+export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 DOTNET_CLI_USE_MSBUILD_SERVER=0 MSBUILDDISABLENODEREUSE=1
+artifacts=$MACHNET_BUILD/bindings/csharp
+
+# A folder of packages can stand in for the default source, on a machine without a network: MACHNET_NUGET=FOLDER.
+build_project() {
+    dotnet build "$@" --configuration Release --artifacts-path "$artifacts" --disable-build-servers -p:UseSharedCompilation=false \
+        --verbosity quiet ${MACHNET_NUGET:+--source "$MACHNET_NUGET"}
+}

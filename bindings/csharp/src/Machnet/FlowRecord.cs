@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+namespace Machnet;
+
+/// <summary>
+/// What the channel knows of a flow. The channel has it from its opening to its end and close; the Flow of the program points to it, not the other
+/// way round, so that a flow that the program has lost is collected, and closed.
+/// </summary>
+internal sealed class FlowRecord(Channel channel, ulong token)
+{
+    internal readonly Channel Channel = channel;
+    internal readonly ulong Token = token;
+    internal readonly Signal Readable = new(), Writable = new(), Changed = new(); // Changed: opened or ended
+    private readonly WeakReference<Flow> _flow = new(null!);
+    private int _closed;
+    private volatile bool _opened, _ended;
+    private StatusCode _endStatus;
+
+    /// <summary>Events that nobody has taken: bits 1 &lt;&lt; EventType. Under the channel's lock of flows.</summary>
+    internal int Pending;
+    internal int Readers; // who wait for its messages: the same lock
+    internal long StalledBytes;
+
+    internal bool Opened
+    {
+        get => _opened;
+        set => _opened = value;
+    }
+
+    internal bool Ended => _ended;
+
+    internal StatusCode EndStatus => _endStatus;
+
+    /// <summary>This side has closed it, or is about to.</summary>
+    internal bool Closed => Volatile.Read(ref _closed) != 0;
+
+    /// <summary>The Flow, or null if the program has lost it.</summary>
+    internal Flow? Flow
+    {
+        get => _flow.TryGetTarget(out Flow? flow) ? flow : null;
+        set => _flow.SetTarget(value!);
+    }
+
+    /// <summary>True for the first who calls it.</summary>
+    internal bool BeginClose() => Interlocked.Exchange(ref _closed, 1) == 0;
+
+    internal void End(StatusCode status)
+    {
+        _endStatus = status;
+        _ended = true;
+        ReleaseAll();
+    }
+
+    internal void ReleaseAll()
+    {
+        Readable.Release();
+        Writable.Release();
+        Changed.Release();
+    }
+}

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: MIT
+using System.Text;
+using Xunit;
+
+namespace Machnet.Tests;
+
+public sealed class FlowTests : IDisposable
+{
+    private readonly Pair _pair = new();
+
+    public void Dispose() => _pair.Dispose();
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(64)]
+    [InlineData(2048)]
+    [InlineData(2049)]
+    [InlineData(65536)]
+    [InlineData(65537)]
+    [InlineData(1 << 20)]
+    [InlineData(8 << 20)]
+    public void Messages_of_every_size_with_their_tags(int length)
+    {
+        (Flow here, Flow there) = _pair.Open();
+        byte[] sent = Payload.Of(length, length);
+        here.Send(sent, ulong.MaxValue - (ulong)length, Pair.Long);
+        Message got = there.Receive(Pair.Long);
+        Assert.Equal(ulong.MaxValue - (ulong)length, got.Tag);
+        Assert.Same(there, got.Flow);
+        Assert.True(got.Span.SequenceEqual(sent));
+        using (SendBuffer buffer = there.Reserve(length, Pair.Long))
+        {
+            buffer.Write(sent, static (bytes, all) => all.CopyTo(bytes));
+            buffer.Commit(length, 7, Pair.Long);
+        }
+        using BorrowedMessage back = here.Borrow(Pair.Long);
+        Assert.True(back.Read(sent, static (bytes, all) => bytes.SequenceEqual(all)));
+        Assert.Equal(7ul, back.Tag);
+    }
+
+    [Fact]
+    public void A_message_that_is_too_long_for_the_buffer_stays()
+    {
+        (Flow here, Flow there) = _pair.Open();
+        here.Send(new byte[100], 5);
+        byte[] buffer = new byte[99];
+        MessageTooLongException problem = Assert.Throws<MessageTooLongException>(() => there.Receive(buffer, Pair.Long));
+        Assert.Equal(100, problem.Length);
+        Assert.Equal(StatusCode.MessageTooLong, problem.Code);
+        Assert.Equal(new MessageInfo(there, 5, 100), there.Receive(new byte[100], Pair.Long));
+        Assert.Throws<MessageTooLongException>(() => here.Send(new byte[MachnetLibrary.MaxMessageLength + 1]));
+        Assert.Throws<MessageTooLongException>(() => here.TryReserve(MachnetLibrary.MaxMessageLength + 1, out _));
+    }
+
+    [Fact]
+    public void Batches_go_out_whole_and_come_in_order()
+    {
+        (Flow here, Flow there) = _pair.Open();
+        MessageBatch batch = _pair.Client.CreateBatch(500, 100_000), got = _pair.Server.CreateBatch(7);
+        for (int i = 0; i < 500; i++)
+            Assert.True(batch.TryAdd(here, Payload.Of(i, i % 150), (ulong)i));
+        Assert.False(batch.TryAdd(here, [], 0));
+        Assert.Equal(500, _pair.Client.Send(batch, Pair.Long));
+        for (int next = 0; next < 500;)
+        {
+            int count = there.Receive(got, Pair.Long);
+            Assert.InRange(count, 1, 7);
+            for (int i = 0; i < count; i++, next++)
+            {
+                Assert.Equal((ulong)next, got.Tag(i));
+                Assert.Same(there, got.Flow(i));
+                Assert.True(got[i].SequenceEqual(Payload.Of(next, next % 150)));
+            }
+            Assert.Throws<ArgumentOutOfRangeException>(() => got.Tag(count));
+        }
+        Assert.Equal(0, there.TryReceive(got));
+        Assert.Throws<ArgumentException>(() => _pair.Server.CreateBatch().TryAdd(here, []));
+        Assert.Throws<ArgumentException>(() => _pair.Server.TrySend(batch));
+    }
+
+    [Fact]
+    public void Any_flow_gives_the_flow_of_each_message()
+    {
+        var flows = new (Flow Here, Flow There)[10];
+        for (int i = 0; i < flows.Length; i++)
+            flows[i] = _pair.Open();
+        foreach ((Flow here, _) in flows)
+            here.Send("x"u8);
+        var seen = new HashSet<Flow>();
+        while (seen.Count < flows.Length)
+            seen.Add(_pair.Server.Receive(Pair.Long).Flow);
+        Assert.Equal(flows.Select(static both => both.There).ToHashSet(), seen);
+    }
+
+    [Fact]
+    public void A_wait_on_one_flow_sleeps_though_another_has_unread_messages()
+    {
+        (Flow a, Flow thereA) = _pair.Open();
+        (_, Flow thereB) = _pair.Open();
+        a.Send("unread"u8);
+        _pair.Server.Wait(WaitFor.Receive, Pair.Long);
+        TimeSpan before = System.Diagnostics.Process.GetCurrentProcess().TotalProcessorTime;
+        Assert.Throws<MachnetTimeoutException>(() => thereB.Receive(TimeSpan.FromSeconds(1)));
+        TimeSpan spent = System.Diagnostics.Process.GetCurrentProcess().TotalProcessorTime - before;
+        Assert.True(spent < TimeSpan.FromSeconds(0.5), $"{spent} of processor time");
+        Assert.Equal("unread", Encoding.UTF8.GetString(thereA.Receive(TimeSpan.Zero).Span));
+    }
+
+    [Fact]
+    public void Close_delivers_what_was_sent_and_tells_both_sides()
+    {
+        (Flow here, Flow there) = _pair.Open();
+        for (int i = 0; i < 100; i++)
+            here.Send(new byte[1000], (ulong)i);
+        here.Dispose();
+        Assert.Equal(StatusCode.Ok, here.WaitClosed(Pair.Long));
+        Assert.Equal(StatusCode.Closed, there.WaitClosed(Pair.Long));
+        for (int i = 0; i < 100; i++)
+            Assert.Equal((ulong)i, there.Receive(Pair.Long).Tag);
+        Assert.Equal(StatusCode.Closed, Assert.Throws<FlowEndedException>(() => there.Receive(Pair.Long)).Code);
+        Assert.Equal(StatusCode.Closed, Assert.Throws<FlowEndedException>(() => there.Send([])).Code);
+        Assert.Equal(FlowState.Ended, there.GetInfo().State);
+    }
+
+    [Fact]
+    public void Abort_resets_the_peer()
+    {
+        (Flow here, Flow there) = _pair.Open();
+        here.Abort();
+        here.Abort();
+        Assert.Equal(StatusCode.Reset, there.WaitClosed(Pair.Long));
+        Assert.Equal(StatusCode.Reset, Assert.Throws<FlowEndedException>(() => there.Receive(Pair.Long)).Code);
+    }
+
+    [Fact]
+    public void A_refused_flow_says_so()
+    {
+        Assert.Equal(StatusCode.Refused, Assert.Throws<FlowEndedException>(() => _pair.Client.OpenFlow(_pair.Two.At(1))).Code);
+        Flow flow = _pair.Client.StartFlow(_pair.Two.At(1));
+        Assert.Equal(StatusCode.Refused, flow.WaitClosed(Pair.Long));
+        var nobody = new FlowOptions { OpenTimeout = TimeSpan.FromMilliseconds(50) };
+        Address nowhere = Address.Parse("127.0.0.250:7000");
+        Assert.Equal(StatusCode.Unreachable, Assert.Throws<FlowEndedException>(() => _pair.Client.OpenFlow(nowhere, options: nobody)).Code);
+        Assert.Throws<MachnetTimeoutException>(() => _pair.Client.OpenFlow(nowhere, timeout: TimeSpan.FromMilliseconds(20)));
+    }
+
+    [Fact]
+    public void Backpressure_until_send_space()
+    {
+        (Flow here, Flow there) = _pair.Open();
+        int sent = 0;
+        byte[] data = new byte[10_000];
+        try
+        {
+            for (; ; sent++)
+            {
+                here.Send(data, (ulong)sent, TimeSpan.FromMilliseconds(200));
+                Assert.True(sent < 100_000);
+            }
+        }
+        catch (MachnetTimeoutException)
+        {
+            Assert.False(here.TrySend(data));
+        }
+        Assert.Throws<MachnetTimeoutException>(() => here.WaitSendSpace(TimeSpan.FromMilliseconds(20)));
+        Task<int> reader = Task.Run(() =>
+        {
+            int got = 0;
+            while (there.Receive(Pair.Long).Tag != ulong.MaxValue)
+                got++;
+            return got;
+        });
+        here.WaitSendSpace(Pair.Long);
+        here.Send(data, ulong.MaxValue, Pair.Long);
+        Assert.True(reader.Wait(Pair.Long));
+        Assert.Equal(sent, reader.Result);
+    }
+
+    [Fact]
+    public void Two_threads_wait_at_once_on_one_channel()
+    {
+        (Flow a, Flow thereA) = _pair.Open();
+        (Flow b, Flow thereB) = _pair.Open();
+        Flow[] sides = [thereA, thereB];
+        Task<ulong>[] readers = [.. sides.Select(flow => Task.Run(() =>
+        {
+            ulong sum = 0;
+            for (int i = 0; i < 2000; i++)
+                sum += flow.Receive(Pair.Long).Tag;
+            return sum;
+        }))];
+        for (int i = 0; i < 2000; i++)
+        {
+            a.Send([], (ulong)i, Pair.Long);
+            b.Send([], (ulong)i, Pair.Long);
+            if (i % 100 == 0)
+                Thread.Sleep(1);
+        }
+        Assert.True(Task.WaitAll(readers, Pair.Long));
+        Assert.All(readers, static one => Assert.Equal(1999ul * 1000, one.Result));
+    }
+
+    [Fact]
+    public void Send_and_receive_threads_and_releases_from_a_third()
+    {
+        const int Count = 20_000;
+        (Flow here, Flow there) = _pair.Open();
+        using var given = new System.Collections.Concurrent.BlockingCollection<BorrowedMessage>(100);
+        Task echo = Task.Run(() =>
+        {
+            for (int i = 0; i < Count; i++)
+            {
+                Message got = there.Receive(Pair.Long);
+                there.Send(got.Span, got.Tag, Pair.Long);
+            }
+        });
+        Task sender = Task.Run(() =>
+        {
+            for (int i = 0; i < Count; i++)
+                here.Send(BitConverter.GetBytes(i), (ulong)i, Pair.Long);
+        });
+        Task releaser = Task.Run(() =>
+        {
+            int next = 0;
+            foreach (BorrowedMessage message in given.GetConsumingEnumerable())
+            {
+                Assert.Equal(next++, message.Read(0, static (bytes, _) => BitConverter.ToInt32(bytes)));
+                message.Dispose();
+            }
+            Assert.Equal(Count, next);
+        });
+        for (int i = 0; i < Count; i++)
+            given.Add(here.Borrow(Pair.Long));
+        given.CompleteAdding();
+        Assert.True(Task.WaitAll([echo, sender, releaser], Pair.Long));
+        Assert.Equal(0, _pair.Client.GetStats()["buffers_borrowed_now"]);
+    }
+
+    [Fact]
+    public void Receive_stalled_is_an_event()
+    {
+        (Flow here, Flow there) = _pair.Open();
+        var held = new List<BorrowedMessage>();
+        Task sender = Task.Run(() =>
+        {
+            for (int i = 0; i < 16; i++)
+                here.Send(new byte[8 << 20], 0, Pair.Long);
+        });
+        Event happened = default;
+        for (long end = Environment.TickCount64 + 20_000; happened.Type != EventType.ReceiveStalled;)
+        {
+            Assert.True(Environment.TickCount64 < end, "no ReceiveStalled");
+            if (there.TryBorrow(out BorrowedMessage? message))
+                held.Add(message);
+            if (!_pair.Server.TryTakeEvent(out happened))
+                Thread.Sleep(1);
+        }
+        Assert.Same(there, happened.Flow);
+        Assert.True(happened.Value > 0);
+        held.ForEach(static one => one.Dispose());
+        for (int i = held.Count; i < 16; i++)
+            there.Borrow(Pair.Long).Dispose();
+        Assert.True(sender.Wait(Pair.Long));
+    }
+
+    [Fact]
+    public void Ipv6()
+    {
+        using var engine = new Engine(12, "::1");
+        using Context context = Context.Open(new ContextOptions { SocketPath = engine.Socket });
+        using Channel channel = context.OpenChannel(), other = context.OpenChannel();
+        using Listener listener = other.Listen(engine.At(0));
+        Flow here = channel.OpenFlow(listener.LocalAddress, timeout: Pair.Long), there = listener.Accept(Pair.Long);
+        here.Send("six"u8);
+        Assert.Equal("six", Encoding.UTF8.GetString(there.Receive(Pair.Long).Span));
+        Assert.Equal(System.Net.IPAddress.IPv6Loopback, here.RemoteAddress.Ip);
+    }
+}
