@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Made from machnet.h by generate.sh: do not edit. */
 enum {
-    MACHNET_ABI_VERSION = 0x00000002,
+    MACHNET_ABI_VERSION = 0x00010000,
 };
 
 uint32_t machnet_abi_version(void);

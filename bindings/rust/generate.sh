@@ -16,6 +16,8 @@ fi
 header=$(cd "$(dirname "$0")/../../capi/include" && pwd)/machnet/machnet.h
 made=$1/rust/machnet-sys/src/bindings.rs
 mkdir -p "$(dirname "$made")"
+made=$(cd "$(dirname "$made")" && pwd)/bindings.rs
+cd "$(dirname "$0")" # where rustfmt.toml is
 # One rustfmt, whatever the PATH: the file must not depend on it.
 [ ! -x /usr/bin/rustfmt ] || export RUSTFMT=/usr/bin/rustfmt
 {

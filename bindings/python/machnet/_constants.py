@@ -2,7 +2,7 @@
 """Made from machnet.h by generate.sh: do not edit."""
 from enum import IntEnum, IntFlag
 
-ABI_VERSION = 2
+ABI_VERSION = 65536
 ADDRESS_TEXT_MAX = 64
 ANY_FLOW = 0
 MESSAGE_MAX = 8388608

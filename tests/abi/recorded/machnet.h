@@ -122,7 +122,7 @@ enum machnet_option {
     MACHNET_OPTION_SEND_BYTES = 3,      /* u64; channel. Most bytes of the send arena. Default 64 MiB; grows on demand */
     MACHNET_OPTION_RECEIVE_BYTES = 4,   /* u64; channel. Most bytes of the receive arena. Default 64 MiB; grows on demand. Less than
                                            16 MiB is taken as that, so that the longest message has room */
-    MACHNET_OPTION_SPIN_NS = 5,         /* u64 ns; channel. An adaptive wait polls this long before it sleeps. Default 50 us */
+    MACHNET_OPTION_SPIN_NS = 5,         /* u64 ns; channel. An adaptive wait polls at most this long before it sleeps. Default 150 us */
     MACHNET_OPTION_OPEN_TIMEOUT_NS = 6, /* u64 ns; flow. The peer must answer within it. Default 3 s, at least 1 ms */
     MACHNET_OPTION_POLL = 7,            /* u64, enum machnet_poll; channel. How calls wait. Default MACHNET_POLL_ADAPTIVE */
 };
@@ -130,7 +130,7 @@ enum machnet_option {
 /* What machnet_channel_wait and a machnet_flow_open that waits do until there is something. Who polls lets other threads
  * have the processor if they want it: the engine may run on the same one. */
 enum machnet_poll {
-    MACHNET_POLL_ADAPTIVE = 0, /* poll for SPIN_NS, then sleep */
+    MACHNET_POLL_ADAPTIVE = 0, /* poll for SPIN_NS if that pays, then sleep */
     MACHNET_POLL_SPIN = 1,     /* poll until the call returns. No signal handler ends such a wait: call machnet_channel_wake in it */
     MACHNET_POLL_SLEEP = 2,    /* sleep at once */
 };

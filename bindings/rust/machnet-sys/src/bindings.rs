@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Generated from machnet.h by bindings/rust/generate.sh; do not edit.
 
-pub const MACHNET_ABI_VERSION: _bindgen_ty_1 = 2;
+pub const MACHNET_ABI_VERSION: _bindgen_ty_1 = 65536;
 pub type _bindgen_ty_1 = u32;
 extern "C" {
     pub fn machnet_abi_version() -> u32;

@@ -87,7 +87,7 @@ internal static unsafe class Native {
 
   public static int machnet_buffer_release(NativeChannel* channel, ulong buffer) { return NativePINVOKE.machnet_buffer_release(channel, buffer); }
 
-  public const int MACHNET_ABI_VERSION = 0x00000002;
+  public const int MACHNET_ABI_VERSION = 0x00010000;
 
   public const int MACHNET_ADDRESS_TEXT_MAX = 64;
 
