@@ -19,11 +19,14 @@ go vet ./...
 
 go build -o "$out/hello" ./samples/hello
 CGO_LDFLAGS="-L$MACHNET_BUILD/lib" go build -tags machnet_static -o "$out/hello-static" ./samples/hello
-if command -v pkg-config >/dev/null && command -v cmake >/dev/null; then # as after an installation
-    rm -rf "$out/installed"
-    cmake --install "$MACHNET_BUILD" --prefix "$out/installed" >/dev/null 2>&1 || { echo 'cmake --install failed' >&2; exit 1; }
-    config=$(find "$out/installed" -name machnet.pc -printf '%h')
-    CGO_CFLAGS='-O2' CGO_LDFLAGS='' PKG_CONFIG_PATH=$config go build -tags machnet_pkgconfig -o "$out/hello-pkgconfig" ./samples/hello
+if command -v pkg-config >/dev/null && [ -f "$MACHNET_BUILD/capi/machnet.pc" ]; then # laid out as after an installation
+    installed=$out/installed
+    rm -rf "$installed"
+    mkdir -p "$installed/lib/pkgconfig" "$installed/include"
+    cp -P "$MACHNET_BUILD"/lib/libmachnet.so* "$installed/lib"
+    cp -R "$tree/capi/include/machnet" "$installed/include"
+    cp "$MACHNET_BUILD/capi/machnet.pc" "$installed/lib/pkgconfig"
+    CGO_CFLAGS=-O2 CGO_LDFLAGS='' PKG_CONFIG_PATH=$installed/lib/pkgconfig go build -tags machnet_pkgconfig -o "$out/hello-pkgconfig" ./samples/hello
 fi
 
 export MACHNET_GO_HELLO=$out

@@ -364,7 +364,7 @@ func gcStress(a *agent, r *request) (answer, error) {
 			return nil, err
 		}
 		s.took(message.Tag(), message.Bytes())
-		if s.count%16 == 0 && len(keep) < 64 {
+		if s.count%16 == 1 && len(keep) < 64 {
 			keep = append(keep, kept{message, sum(message)})
 		}
 		if s.count%64 == 0 {
