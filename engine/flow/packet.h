@@ -9,14 +9,14 @@ enum { SPLIT_MIN = 256 /* a message that fits into one packet is not split for l
 
 struct packet {
     uint8_t *bytes;
-    size_t used, limit; /* without the trailer */
+    size_t used, limit;   /* without the trailer */
     uint32_t first_piece; /* low 32 bits */
     uint32_t piece_count;
-    uint16_t flags;     /* enum record_flag */
-    uint32_t copied;    /* low 32 bits of the number of the packet that this one is a copy of */
+    uint16_t flags;  /* enum record_flag */
+    uint32_t copied; /* low 32 bits of the number of the packet that this one is a copy of */
     bool eliciting;
-    bool more;  /* something was left out because the packet is full */
-    bool again; /* holds what was sent before */
+    bool more;   /* something was left out because the packet is full */
+    bool again;  /* holds what was sent before */
     bool single; /* is to hold pieces of one message only */
 };
 

@@ -124,3 +124,22 @@ Test(wire_frame, data__payload_lies_inside_the_packet)
     cr_expect_eq(out.data.total, 10);
     cr_expect_eq(out.data.offset, 0);
 }
+
+Test(wire_whole_encode, is_what_wire_frame_encode_makes)
+{
+    const uint32_t lengths[] = {0, 1, 64, 1200, UINT16_MAX};
+
+    for (size_t i = 0; i < 2 * sizeof(lengths) / sizeof(lengths[0]); i++) {
+        uint64_t tag = i % 2 == 0 ? 0 : UINT64_C(0x0102030405060708);
+        struct wire_frame frame = {
+            .type = (uint8_t)(WIRE_FRAME_DATA | (tag != 0 ? WIRE_DATA_TAG : 0)),
+            .data = {.tag = tag, .message = 0xfedcba98, .length = lengths[i / 2], .total = lengths[i / 2]},
+        };
+        uint8_t expected[WIRE_DATA_BYTES + WIRE_TAG_BYTES], out[WIRE_DATA_BYTES + WIRE_TAG_BYTES];
+        size_t bytes = wire_frame_encode(expected, sizeof(expected), &frame);
+
+        cr_assert_eq(wire_whole_bytes(tag), bytes);
+        cr_assert_eq(wire_whole_encode(out, 0xfedcba98, lengths[i / 2], tag), bytes);
+        cr_assert_eq(memcmp(out, expected, bytes), 0);
+    }
+}
