@@ -3,31 +3,33 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "channel/pages.h"
 #include "channel_internal.h"
 
 /* The tables are as long as the application's flows may become many, but untouched pages of them take no memory. */
 bool channel_flows_init(struct channel *channel)
 {
-    channel->opened = calloc(channel->max_flows, sizeof *channel->opened);
-    channel->accepted = calloc(channel->max_flows, sizeof *channel->accepted);
-    channel->accepted_free = calloc(channel->max_flows, sizeof *channel->accepted_free);
+    channel->opened = mn_pages_new(channel->max_flows, sizeof *channel->opened);
+    channel->accepted = mn_pages_new(channel->max_flows, sizeof *channel->accepted);
+    channel->accepted_free = mn_pages_new(channel->max_flows, sizeof *channel->accepted_free);
     return channel->opened != NULL && channel->accepted != NULL && channel->accepted_free != NULL;
 }
 
-static void table_fini(struct channel_flow **table, uint32_t capacity)
+/* Of its `max` places the first `high` were used: reading untouched pages would take memory, and time. */
+static void table_fini(struct channel_flow **table, uint32_t high, uint32_t max)
 {
-    for (uint32_t i = 0; table != NULL && i < capacity; i++)
+    for (uint32_t i = 0; table != NULL && i < high; i++)
         free(table[i]);
-    free(table);
+    mn_pages_free(table, max, sizeof *table);
 }
 
 void channel_flows_fini(struct channel *channel)
 {
     for (; channel->flows_counted > 0; channel->flows_counted--)
         quota_flow_give(channel->user_flows);
-    table_fini(channel->opened, channel->opened_high); /* reading untouched pages would take memory, and time */
-    table_fini(channel->accepted, channel->accepted_high);
-    free(channel->accepted_free);
+    table_fini(channel->opened, channel->opened_high, channel->max_flows);
+    table_fini(channel->accepted, channel->accepted_high, channel->max_flows);
+    mn_pages_free(channel->accepted_free, channel->max_flows, sizeof *channel->accepted_free);
 }
 
 static uint32_t index_of(uint64_t token)

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "channel/pages.h"
 #include "channel_internal.h"
 #include "worker.h"
 
@@ -117,7 +118,7 @@ static bool region_add(struct channel *channel, uint16_t region, uint16_t kind, 
 
 static bool leases_init(struct channel *channel, uint32_t capacity)
 {
-    channel->leases = calloc(capacity, sizeof *channel->leases);
+    channel->leases = mn_pages_new(capacity, sizeof *channel->leases);
     if (channel->leases == NULL)
         return false;
     channel->lease_capacity = capacity;
@@ -152,7 +153,7 @@ bool channel_memory_init(struct channel *channel, const struct channel_memory *m
 void channel_memory_fini(struct channel *channel)
 {
     mn_arena_free(channel->arena);
-    free(channel->leases);
+    mn_pages_free(channel->leases, channel->lease_capacity, sizeof *channel->leases);
 }
 
 int channel_add_region(struct channel *channel, uint16_t region, uint16_t kind, void *base, uint64_t bytes,

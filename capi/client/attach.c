@@ -12,10 +12,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "channel/pages.h"
 #include "channel/region.h"
 #include "client/connection.h"
 #include "client/error.h"
-#include "client/pages.h"
 
 enum { FIRST_REGIONS = 3 };
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "client/flow.h"
 
-#include "client/pages.h"
-
 #include <stdlib.h>
 #include <string.h>
+
+#include "channel/pages.h"
 
 enum { CHUNK_FLOWS = 32 };
 

@@ -22,7 +22,7 @@ def program(language):
 
 def find():
     """All languages that have an agent."""
-    names = {name for directory in DIRECTORIES for name in os.listdir(directory)}
+    names = {name for directory in filter(os.path.isdir, DIRECTORIES) for name in os.listdir(directory)}
     return sorted(name for name in names if program(name))
 
 
@@ -123,11 +123,13 @@ class Agent:
     # What it leaves behind
 
     def descriptors(self):
-        """{number: what it is}"""
+        """{number: what it is} of all that a channel may have; a run-time opens files when it likes (the parts of itself, /dev/urandom)."""
         directory, found = "/proc/%d/fd" % self.pid, {}
         for name in os.listdir(directory):
             with contextlib.suppress(OSError):
-                found[int(name)] = os.readlink(os.path.join(directory, name))
+                what = os.readlink(os.path.join(directory, name))
+                if what[:1] != "/" or what.startswith("/memfd:machnet"):
+                    found[int(name)] = what
         return found
 
     def mappings(self):

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "client/pages.h"
+#include "channel/pages.h"
 
 #include <stddef.h>
 #include <sys/mman.h>
