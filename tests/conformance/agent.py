@@ -123,7 +123,7 @@ class Agent:
     # What it leaves behind
 
     def descriptors(self):
-        """{number: what it is} of all that a channel may have; a run-time opens files when it likes (the parts of itself, /dev/urandom)."""
+        """{number: what it is} of all that a channel may have; a run-time opens files of its own when it likes."""
         directory, found = "/proc/%d/fd" % self.pid, {}
         for name in os.listdir(directory):
             with contextlib.suppress(OSError):

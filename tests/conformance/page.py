@@ -20,7 +20,8 @@ def table(kind, cases, languages, sessions, notes):
     """`sessions` is a list of (kind, languages, results)."""
     lines = ["| case | %s | |" % " | ".join(languages), "|---|%s---|" % ("---|" * len(languages))]
     shown = [(case.id, case.title) for case in cases if case.kind == kind]
-    for name, title in [*shown, (END, "nothing borrowed, no more descriptors than at the start, memory bounded, no channel left")]:
+    shown.append((END, "nothing borrowed, no more descriptors than at the start, memory bounded, no channel left"))
+    for name, title in shown:
         cells = []
         for language in languages:
             found = []
@@ -39,7 +40,8 @@ def matrix(languages, sessions):
     for client in languages:
         cells = []
         for server in languages:
-            results = [word for kind, pair, results in sessions if kind == "pair" and pair == (client, server) for _, word, *_ in results]
+            results = [word for kind, pair, found in sessions if kind == "pair" and pair == (client, server)
+                       for _, word, *_ in found]
             cells.append("%d of %d" % (sum(word != "FAIL" for word in results), len(results)) if results else "–")
         lines.append("| %s | %s |" % (client, " | ".join(cells)))
     return lines
@@ -56,9 +58,11 @@ def write(path, cases, languages, skipped, sessions):
     lines += table("alone", cases, languages, sessions, notes)
     if notes:
         lines += ["", "n/a or skipped:", ""] + ["%d. %s" % (number, reason) for reason, number in notes.items()]
-    failures = [(kind, pair, name, why) for kind, pair, results in sessions for name, word, why, _ in results if word == "FAIL"]
+    failures = [(kind, pair, name, why) for kind, pair, results in sessions for name, word, why, _ in results
+                if word == "FAIL"]
     if failures:
         lines += ["", "## Failures", ""]
-        lines += ["- %s `%s`: %s" % (" to ".join(pair) if kind == "pair" else pair[0], name, why.replace("\n", " ")) for kind, pair, name, why in failures]
+        lines += ["- %s `%s`: %s" % (" to ".join(pair) if kind == "pair" else "".join(pair[:1]), name, why.replace("\n", " "))
+                  for kind, pair, name, why in failures]
     with open(path, "w", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")

@@ -120,7 +120,8 @@ class Session:
             agent.call("hello")
             agent.call("open_context", context="context", socket=self.engine(role).socket)
             agent.call("open_channel", context="context", channel="channel")
-            self.names[role + "_address"] = agent.call("listen", channel="channel", listener="listener", address=ip + ":0")["address"]
+            listening = agent.call("listen", channel="channel", listener="listener", address=ip + ":0")
+            self.names[role + "_address"] = listening["address"]
         self.names["address"] = self.names[ROLES[self.kind][1] + "_address"]
 
     def open_flow(self, channel, listener, address):
@@ -139,7 +140,8 @@ class Session:
         elif case.setup == "own":
             for role, agent in self.agents.items():
                 agent.call("open_channel", context="context", channel="c", **case.options)
-                self.names["own_address"] = agent.call("listen", channel="c", listener="l", address=self.names[role + "_ip"] + ":0")["address"]
+                listening = agent.call("listen", channel="c", listener="l", address=self.names[role + "_ip"] + ":0")
+                self.names["own_address"] = listening["address"]
             self.open_flow("c", "l", self.names["own_address"])
 
     def recover(self, case, failed):
@@ -176,7 +178,7 @@ class Session:
             return "n/a", str(reason)
         except (Wrong, Broken, AssertionError, OSError, KeyError) as problem:
             words = [agent.last_words() for agent in self.agents.values() if not agent.log.closed]
-            return "FAIL", "%s%s%s" % (problem if isinstance(problem, (Wrong, Broken)) else repr(problem), *(words + ["", ""])[:2])
+            return "FAIL", (str(problem) if isinstance(problem, (Wrong, Broken)) else repr(problem)) + "".join(words)
         return "ok", ""
 
     def run(self, cases):
@@ -205,7 +207,8 @@ class Session:
                 if found:
                     wrong.append("%s (%s): %s" % (role, agent.language, found))
         for engine in self.lane.engines:
-            wrong += filter(None, [eventually(lambda e=engine: e.status()["channels"] == [], "the engine still has channels")])
+            if eventually(lambda e=engine: e.status()["channels"] == [], "not in time"):
+                wrong.append("the engine on %s still has channels" % engine.ip)
         return wrong
 
     @staticmethod

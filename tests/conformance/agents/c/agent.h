@@ -129,14 +129,18 @@ int32_t send_stream(struct object *flow, const struct stream *stream, const json
 
 /* ---- Operations ---- */
 
-#define OPERATIONS(X)                                                                                              \
-    X(hello)                                                                                                       \
-    X(reset) X(lose) X(collect) X(open_context) X(status) X(close_context) X(open_channel) X(shutdown)             \
-        X(close_channel) X(stats) X(wake) X(wait) X(listen) X(accept) X(close_listener) X(open_flow) X(start_flow) \
-            X(wait_open) X(wait_closed) X(wait_send_space) X(wait_stalled) X(events) X(addresses) X(info)          \
-                X(close_flow) X(send) X(send_batch) X(send_stream) X(fill) X(receive) X(receive_batch)             \
-                    X(receive_stream) X(borrow) X(check) X(release) X(reserve) X(commit) X(abandon) X(echo)        \
-                        X(exchange) X(cancel_waits) X(gc_stress) X(fork) X(handle_signal) X(raw)
+/* clang-format off */
+#define OPERATIONS(X)                                                                                       \
+    X(hello) X(reset) X(lose) X(collect)                                                                    \
+    X(open_context) X(status) X(close_context)                                                              \
+    X(open_channel) X(shutdown) X(close_channel) X(stats) X(wake) X(wait)                                   \
+    X(listen) X(accept) X(close_listener)                                                                   \
+    X(open_flow) X(start_flow) X(wait_open) X(wait_closed) X(wait_send_space) X(wait_stalled) X(events)     \
+    X(addresses) X(info) X(close_flow)                                                                      \
+    X(send) X(send_batch) X(send_stream) X(fill) X(receive) X(receive_batch) X(receive_stream)              \
+    X(borrow) X(check) X(release) X(reserve) X(commit) X(abandon) X(echo)                                   \
+    X(exchange) X(cancel_waits) X(gc_stress) X(fork) X(handle_signal) X(raw)
+/* clang-format on */
 
 #define X(name) json_t *op_##name(json_t *request);
 OPERATIONS(X)
