@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use machnet::{
-    Channel, Context, ErrorKind, Event, FlowToken, Handle, Listener, Message, Reservation, Result as Outcome, Wait,
+    Channel, Context, ErrorKind, Event, FlowToken, Handle, ListenerToken, Message, Reservation, Result as Outcome, Wait,
 };
 
 use crate::json::Json;
@@ -18,7 +18,6 @@ const DROPPED: Fail = Fail::NotApplicable("closing is dropping, and the compiler
 /// A channel, until it is dropped, and its events that nobody has asked for.
 pub struct Chan {
     pub channel: Option<Channel>,
-    pub handle: Handle,
     pub told: Vec<Event>,
 }
 
@@ -27,6 +26,10 @@ pub type ChanRef = Rc<RefCell<Chan>>;
 impl Chan {
     pub fn channel(&self) -> Result<&Channel, Fail> {
         self.channel.as_ref().ok_or(DROPPED)
+    }
+
+    pub fn handle(&self) -> Result<&Handle, Fail> {
+        Ok(self.channel()?.handle())
     }
 
     /// Moves all events that are there to those told.
@@ -107,7 +110,7 @@ impl Chan {
 pub enum Object {
     Context(Option<Context>),
     Channel(ChanRef),
-    Listener(ChanRef, Listener),
+    Listener(ChanRef, ListenerToken),
     Flow(ChanRef, FlowToken),
     Message(ChanRef, Option<Message>),
     Buffer(ChanRef, Option<Reservation>),
@@ -152,9 +155,9 @@ impl Objects {
         })
     }
 
-    pub fn listener(&self, request: &Request) -> Result<(ChanRef, Listener), Fail> {
+    pub fn listener(&self, request: &Request) -> Result<(ChanRef, ListenerToken), Fail> {
         self.find(request, "listener", |object| match object {
-            Object::Listener(channel, listener) => Some((channel.clone(), listener.clone())),
+            Object::Listener(channel, listener) => Some((channel.clone(), *listener)),
             _ => None,
         })
     }
@@ -268,7 +271,11 @@ impl Object {
         match self {
             Object::Context(context) => drop(context.take()),
             Object::Channel(channel) => drop(channel.borrow_mut().channel.take()),
-            Object::Listener(_, listener) => drop(listener.close()),
+            Object::Listener(channel, token) => {
+                if let Some(channel) = &channel.borrow().channel {
+                    let _ = channel.handle().close_listener(*token);
+                }
+            }
             Object::Flow(channel, token) => {
                 if let Some(channel) = &channel.borrow().channel {
                     let _ = channel.flow(*token).close();

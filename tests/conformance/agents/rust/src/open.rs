@@ -87,35 +87,33 @@ impl Agent {
             None => options,
         };
         let channel = Channel::open_with(self.objects.context(request)?, &options)?;
-        let handle = channel.handle().clone();
-        let chan = Rc::new(RefCell::new(Chan { channel: Some(channel), handle, told: Vec::new() }));
+        let chan = Rc::new(RefCell::new(Chan { channel: Some(channel), told: Vec::new() }));
         self.objects.add(request, "channel", Object::Channel(chan))?;
         done()
     }
 
     fn with_handle(&mut self, request: &Request, call: fn(&Handle) -> machnet::Result<()>) -> Answer {
-        call(&self.objects.channel(request)?.borrow().handle)?;
+        call(self.objects.channel(request)?.borrow().handle()?)?;
         done()
     }
 
     fn stats(&mut self, request: &Request) -> Answer {
-        let stats = self.objects.channel(request)?.borrow().handle.stats()?;
+        let stats = self.objects.channel(request)?.borrow().handle()?.stats()?;
         let fields = stats.iter().map(|(name, value)| (name.to_string(), Json::number(value)));
         Ok(Json::map([("stats", Json::Map(fields.collect()))]))
     }
 
     fn listen(&mut self, request: &Request) -> Answer {
         let chan = self.objects.channel(request)?;
-        let listener = chan.borrow().handle.listen(request.address("address")?)?;
+        let listener = chan.borrow().handle()?.listen(request.address("address")?)?;
         let address = listener.address()?;
-        self.objects.add(request, "listener", Object::Listener(chan, listener))?;
+        self.objects.add(request, "listener", Object::Listener(chan, listener.token()))?;
         Ok(Json::map([("address", Json::text(address.to_string()))]))
     }
 
     fn accept(&mut self, request: &Request) -> Answer {
-        let (chan, listener) = self.objects.listener(request)?;
-        listener.address()?; // is it open still?
-        let by = listener.token();
+        let (chan, by) = self.objects.listener(request)?;
+        chan.borrow().handle()?.listener_address(by)?; // is it open still?
         let wanted = |event: &Event| matches!(event, Event::Accepted { listener, .. } if *listener == by);
         let event = chan.borrow_mut().event(request.deadline(WAIT_MS)?, wanted)?;
         let flow = event.flow().ok_or_else(|| Fail::Agent("no flow".into()))?;
@@ -124,7 +122,8 @@ impl Agent {
     }
 
     fn close_listener(&mut self, request: &Request) -> Answer {
-        self.objects.listener(request)?.1.close()?;
+        let (chan, listener) = self.objects.listener(request)?;
+        chan.borrow().handle()?.close_listener(listener)?;
         done()
     }
 
@@ -151,7 +150,7 @@ impl Agent {
     fn wait_open(&mut self, request: &Request) -> Answer {
         let (chan, token) = self.objects.flow(request)?;
         let mut chan = chan.borrow_mut();
-        chan.handle.flow_info(token)?; // is it ours still?
+        chan.handle()?.flow_info(token)?; // is it ours still?
         let wanted = |event: &Event| match *event {
             Event::Established { flow } | Event::Closed { flow, .. } => flow == token,
             _ => false,
@@ -214,13 +213,13 @@ impl Agent {
 
     fn addresses(&mut self, request: &Request) -> Answer {
         let (chan, flow) = self.objects.flow(request)?;
-        let (local, remote) = chan.borrow().handle.flow_addresses(flow)?;
+        let (local, remote) = chan.borrow().handle()?.flow_addresses(flow)?;
         Ok(Json::map([("local", Json::text(local.to_string())), ("remote", Json::text(remote.to_string()))]))
     }
 
     fn info(&mut self, request: &Request) -> Answer {
         let (chan, flow) = self.objects.flow(request)?;
-        let info = chan.borrow().handle.flow_info(flow)?;
+        let info = chan.borrow().handle()?.flow_info(flow)?;
         let state = match info.state {
             FlowState::Opening => "OPENING",
             FlowState::Open => "OPEN",

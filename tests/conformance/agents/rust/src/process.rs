@@ -76,8 +76,8 @@ impl Agent {
             ("send", name(sender.try_send(flow, b"x", 0))),
             ("receive", name(receiver.try_receive(flow))),
             ("reserve", name(sender.try_reserve(flow, 1))),
-            ("info", name(chan.handle.flow_info(flow))),
-            ("stats", name(chan.handle.stats())),
+            ("info", name(channel.handle().flow_info(flow))),
+            ("stats", name(channel.handle().stats())),
             ("open_channel", name(Channel::open(self.objects.context(request)?))),
         ]);
         Ok(Json::map([

@@ -38,7 +38,7 @@ impl Agent {
         }
         let deadline = request.deadline(WAIT_MS)?;
         let after = |field| request.has(field).then(|| request.number(field)).transpose();
-        let later = later(chan.handle.clone(), after("wake_after_ms")?, after("shutdown_after_ms")?);
+        let later = later(chan.handle()?.clone(), after("wake_after_ms")?, after("shutdown_after_ms")?);
         let waited = channel.receiver().wait(what, deadline.left());
         later.join().map_err(|_| Fail::Agent("the thread".into()))?;
         let held = waited.map_err(|error| deadline.say(error))?;
@@ -82,7 +82,7 @@ impl Agent {
         let (count, deadline) = (request.number("count")?, request.deadline(STREAM_MS)?);
         let waits: u64 = request.number("waits")?;
         let (begun, waiting) = mpsc::channel::<()>();
-        let handle = chan.borrow().handle.clone();
+        let handle = chan.borrow().handle()?.clone();
         let canceller = thread::spawn(move || {
             for (moment, ()) in (0..).step_by(37).zip(waiting) {
                 thread::sleep(Duration::from_micros(moment % 200));
