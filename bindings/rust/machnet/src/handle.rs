@@ -37,7 +37,7 @@ impl Drop for Attachment {
 
 /// What any thread may do with a channel, at any time: shut it down, wake its receiver, listen, look. Clones name the same channel.
 ///
-/// A handle does not keep the channel attached: when its [`Sender`](crate::Sender) and [`Receiver`](crate::Receiver) are both dropped,
+/// A handle does not keep the channel attached, only its memory and descriptors: when its [`Sender`](crate::Sender) and [`Receiver`](crate::Receiver) are both dropped,
 /// calls are answered with [`ErrorKind::Shutdown`](crate::ErrorKind::Shutdown).
 #[derive(Clone)]
 pub struct Handle {
