@@ -85,7 +85,7 @@ echo "package ok"
 
 # ---- Compiled ahead of time, where the compiler for that can be had ----
 if dotnet publish "$here/samples/hello" --configuration Release --runtime linux-x64 --artifacts-path "$artifacts/aot" --disable-build-servers \
-    -p:UseSharedCompilation=false --verbosity quiet ${MACHNET_NUGET:+--source "$MACHNET_NUGET"} >"$scratch/aot.log" 2>&1; then
+    -p:UseSharedCompilation=false -p:PublishAot=true --verbosity quiet ${MACHNET_NUGET:+--source "$MACHNET_NUGET"} >"$scratch/aot.log" 2>&1; then
     try_hello "$artifacts/aot/publish/hello/release_linux-x64/hello"
     echo "ahead of time ok"
 elif grep -qE 'NU110[0-9]|NU130[0-9]|Platform linker|clang' "$scratch/aot.log"; then

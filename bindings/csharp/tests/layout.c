@@ -5,7 +5,8 @@
 #include <stdio.h>
 
 #define STRUCT(type) printf("%s %zu\n", #type, sizeof(type))
-#define MEMBER(type, member) printf("%s.%s %zu %zu\n", #type, #member, offsetof(type, member), sizeof(((type *)0)->member))
+#define MEMBER(type, member) \
+    printf("%s.%s %zu %zu\n", #type, #member, offsetof(type, member), sizeof(((type *)0)->member))
 
 int main(void)
 {

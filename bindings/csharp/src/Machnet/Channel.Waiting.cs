@@ -127,11 +127,14 @@ public sealed unsafe partial class Channel
     {
         uint mask = (uint)(machnet_wait.MACHNET_WAIT_EVENT | machnet_wait.MACHNET_WAIT_SEND);
         int status;
-        if (forMessages || HasReaders())
-            mask |= (uint)machnet_wait.MACHNET_WAIT_RECEIVE;
         EnterReceive();
         try
         {
+            // Looked at inside: from here on only this thread can take the wake that tells of a change.
+            if (_pump != null)
+                return true;
+            if (forMessages || HasReaders())
+                mask |= (uint)machnet_wait.MACHNET_WAIT_RECEIVE;
             status = Native.machnet_channel_wait(_channel, mask, Clock.LeftNanoseconds(deadline));
             if (status != (int)StatusCode.TimedOut)
                 Dispatch();
