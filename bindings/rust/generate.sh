@@ -13,7 +13,8 @@ if ! command -v bindgen >/dev/null; then
     exit 1
 fi
 
-header=$(cd "$(dirname "$0")/../../capi/include" && pwd)/machnet/machnet.h
+here=$(cd "$(dirname "$0")" && pwd)
+header=$here/../../capi/include/machnet/machnet.h
 made=$1/rust/machnet-sys/src/bindings.rs
 mkdir -p "$(dirname "$made")"
 made=$(cd "$(dirname "$made")" && pwd)/bindings.rs
@@ -27,6 +28,6 @@ cd "$(dirname "$0")" # where rustfmt.toml is
     bindgen "$header" \
         --allowlist-function 'machnet_.*' --allowlist-type 'machnet_.*' --allowlist-var 'MACHNET_.*' \
         --translate-enum-integer-types --no-prepend-enum-name \
-        --disable-header-comment --rust-target 1.47 |
+        --disable-header-comment --rustfmt-configuration-file "$here/rustfmt.toml" --rust-target 1.47 |
         grep -v '^pub type __u\?int[0-9]*_t = ' # libc's names, which nothing refers to
 } >"$made"
