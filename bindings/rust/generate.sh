@@ -17,8 +17,6 @@ here=$(cd "$(dirname "$0")" && pwd)
 header=$here/../../capi/include/machnet/machnet.h
 made=$1/rust/machnet-sys/src/bindings.rs
 mkdir -p "$(dirname "$made")"
-made=$(cd "$(dirname "$made")" && pwd)/bindings.rs
-cd "$(dirname "$0")" # where rustfmt.toml is
 # One rustfmt, whatever the PATH: the file must not depend on it.
 [ ! -x /usr/bin/rustfmt ] || export RUSTFMT=/usr/bin/rustfmt
 {

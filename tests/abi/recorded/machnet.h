@@ -195,7 +195,7 @@ enum machnet_wait {
     MACHNET_WAIT_RECEIVE = 1, /* a message can be received; or a flow has ended since a wait last returned this bit: the next receive
                                  call on that flow gives its messages, then the status of its end. One that we have closed does not count */
     MACHNET_WAIT_EVENT = 2,   /* machnet_channel_events has something */
-    MACHNET_WAIT_SEND = 4,    /* a flow that answered MACHNET_EAGAIN to a send can send again */
+    MACHNET_WAIT_SEND = 4,    /* a flow that answered MACHNET_EAGAIN to a send can send again. That it has ended is told by the others */
 };
 
 /* Waits until something of `mask` holds (an OR of enum machnet_wait) and returns the part of the mask that does.
