@@ -19,10 +19,6 @@ use objects::Objects;
 use pattern::Pattern;
 use request::{done, fault, Answer, Fail, Request};
 
-extern "C" {
-    fn malloc_trim(pad: usize) -> std::os::raw::c_int;
-}
-
 pub struct Agent {
     pub objects: Objects,
     pub pattern: Pattern,
@@ -36,8 +32,6 @@ impl Agent {
             }
             "reset" => {
                 self.objects.reset(request.list("keep"));
-                // SAFETY: it has no preconditions. What was freed goes back to the system, so that what is left can be measured.
-                unsafe { malloc_trim(0) };
                 done()
             }
             "lose" => {
