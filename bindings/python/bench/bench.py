@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What a 64-byte message costs in Python, sent and received, against an in-process echo of the channel's rings: one line of JSON.
 
-libmachnet_echo.so serves the rings when told to (machnet_echo_turn), on the thread that sends; its turns are not timed. With --remote: round trips through the engine of
-MACHNET_SOCKET to tests/bench/bindings/server.c.
+libmachnet_echo.so serves the rings when told to (machnet_echo_turn), on the thread that sends; its turns are not timed.
+With --remote: round trips through the engine of MACHNET_SOCKET to tests/bench/bindings/server.c.
 """
 import argparse
 import asyncio
