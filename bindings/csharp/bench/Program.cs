@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: MIT
 // What a 64-byte message costs, there and back, against an in-process echo of the channel's rings: see tests/bench/README.md.
+// With --remote ADDRESS: through the engine of MACHNET_SOCKET, to tests/bench/bindings/server.c.
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Machnet;
 
 const int Batch = 32, Singles = 256;
+if (args is ["--remote", string address])
+    return Remote(Address.Parse(address));
+if (args.Length > 0)
+{
+    Console.Error.WriteLine("usage: bench [--remote ADDRESS]");
+    return 2;
+}
 byte[] path = new byte[256];
 int status = Echo.Start(ref path[0], (ulong)path.Length);
 if (status < 0)
@@ -13,19 +21,29 @@ if (status < 0)
     return 1;
 }
 string socket = System.Text.Encoding.UTF8.GetString(path, 0, Array.IndexOf(path, (byte)0));
-double batch, single;
 using (Context context = Context.Open(new ContextOptions { SocketPath = socket }))
 using (Channel channel = context.OpenChannel())
 using (Flow flow = channel.StartFlow(Address.Parse("10.0.0.1:7000")))
 {
     Echo.Turn();
     flow.WaitOpen(TimeSpan.FromSeconds(5));
-    batch = Measure(Batch, new BatchRound(channel, flow).Run);
-    single = Measure(Singles, new SingleRound(flow).Run);
+    Report(Measure(Batch, new BatchRound(channel, flow).Run), Measure(Singles, new SingleRound(flow).Run));
 }
 Echo.Stop();
-Console.WriteLine(FormattableString.Invariant($"{{\"language\": \"csharp\", \"batch_ns\": {batch:f1}, \"single_ns\": {single:f1}}}"));
 return 0;
+
+static int Remote(Address address)
+{
+    using Context context = Context.Open();
+    using Channel channel = context.OpenChannel();
+    using Flow flow = channel.OpenFlow(address);
+    var round = new RemoteRound(channel, flow);
+    Report(Measure(Batch, round.RunBatch), Measure(1, round.RunSingle));
+    return 0;
+}
+
+static void Report(double batch, double single) =>
+    Console.WriteLine(FormattableString.Invariant($"{{\"language\": \"csharp\", \"batch_ns\": {batch:f1}, \"single_ns\": {single:f1}}}"));
 
 // Nanoseconds a message, the median of chunks of about 5 ms, after a second in which the run-time compiles what is hot.
 static double Measure(int messages, Func<long> round)
@@ -93,6 +111,36 @@ internal sealed class SingleRound(Flow flow)
                 throw new InvalidOperationException("another message came back");
         }
         return taken + Stopwatch.GetTimestamp() - start;
+    }
+}
+
+/// <summary>Through engines: 32 messages in one call, received until all are back; or one, and its answer.</summary>
+internal sealed class RemoteRound(Channel channel, Flow flow)
+{
+    private const int Messages = 32, Bytes = 64;
+    private readonly MessageBatch _batch = channel.CreateBatch(Messages);
+    private readonly MessageBatch _answer = channel.CreateBatch(Messages);
+    private readonly byte[] _data = new byte[Bytes], _buffer = new byte[2048];
+
+    public long RunBatch()
+    {
+        long start = Stopwatch.GetTimestamp();
+        _batch.Clear();
+        for (int i = 0; i < Messages; i++)
+            _batch.TryAdd(flow, _data, (ulong)i);
+        channel.Send(_batch);
+        for (int received = 0; received < Messages;)
+            received += flow.Receive(_answer);
+        return Stopwatch.GetTimestamp() - start;
+    }
+
+    public long RunSingle()
+    {
+        long start = Stopwatch.GetTimestamp();
+        flow.Send(_data);
+        if (flow.Receive(_buffer) is not { Length: Bytes })
+            throw new InvalidOperationException("another message came back");
+        return Stopwatch.GetTimestamp() - start;
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// What a message of 64 bytes costs in Go, against an echo of the channel's rings in this process. Usage: bench LIBMACHNET_ECHO. Prints one line of JSON.
+// What a message of 64 bytes costs in Go, against an echo of the channel's rings in this process, or, with --remote, through engines (remote.go).
+// Usage: bench LIBMACHNET_ECHO [--remote ADDRESS]. Prints one line of JSON.
 package main
 
 /*
@@ -85,11 +86,15 @@ func newBench(library string) *bench {
 	check(err)
 	C.echo_turn()
 	check(b.flow.WaitOpen(b.ctx))
+	b.fill()
+	return b
+}
+
+func (b *bench) fill() {
 	b.outgoing, b.incoming = b.channel.NewBatch(batch, batch*length), b.channel.NewBatch(batch, batch*length)
 	for i := 0; i < batch; i++ {
 		check(b.outgoing.Append(b.flow, b.data, uint64(i)))
 	}
-	return b
 }
 
 // runBatch and runSingles give the time that sending and receiving took, and how many messages that were.
@@ -127,7 +132,7 @@ func (b *bench) runSingles() (time.Duration, int) {
 // median gives ns for each message.
 func median(run func() (time.Duration, int)) float64 {
 	var figures []float64
-	for begin := time.Now(); time.Since(begin) < warmUp+measure; {
+	for begin := time.Now(); len(figures) == 0 || time.Since(begin) < warmUp+measure; {
 		var taken time.Duration
 		messages := 0
 		for i := 0; i < chunk; i++ {
@@ -142,14 +147,23 @@ func median(run func() (time.Duration, int)) float64 {
 	return figures[len(figures)/2]
 }
 
+func (b *bench) report(batch, single func() (time.Duration, int)) {
+	fmt.Printf("{\"language\": \"go\", \"batch_ns\": %.1f, \"single_ns\": %.1f}\n", median(batch), median(single))
+	check(b.channel.Close())
+}
+
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: bench LIBMACHNET_ECHO")
+	switch {
+	case len(os.Args) == 2:
+		runtime.LockOSThread() // the echo takes its turn on the thread that sends
+		b := newBench(os.Args[1])
+		b.report(b.runBatch, b.runSingles)
+		C.echo_stop()
+	case len(os.Args) == 4 && os.Args[2] == "--remote":
+		b := newRemote(os.Args[3])
+		b.report(b.runRemoteBatch, b.runRoundTrip)
+	default:
+		fmt.Fprintln(os.Stderr, "usage: bench LIBMACHNET_ECHO [--remote ADDRESS]")
 		os.Exit(2)
 	}
-	runtime.LockOSThread() // the echo takes its turn on the thread that sends
-	b := newBench(os.Args[1])
-	fmt.Printf("{\"language\": \"go\", \"batch_ns\": %.1f, \"single_ns\": %.1f}\n", median(b.runBatch), median(b.runSingles))
-	check(b.channel.Close())
-	C.echo_stop()
 }

@@ -2,7 +2,9 @@
 """What a 64-byte message costs in Python, sent and received, against an in-process echo of the channel's rings: one line of JSON.
 
 libmachnet_echo.so serves the rings when told to (machnet_echo_turn), on the thread that sends; its turns are not timed.
+With --remote: round trips through the engine of MACHNET_SOCKET to tests/bench/bindings/server.c.
 """
+import argparse
 import asyncio
 import ctypes
 import json
@@ -10,12 +12,12 @@ import os
 import statistics
 import sys
 import time
-from typing import Awaitable, Callable, List
+from typing import Awaitable, Callable, Dict, List
 
 import machnet
 from machnet import aio
 
-BATCH, SINGLES = 32, 256
+BATCH, SINGLES, CHUNK = 32, 256, 64
 WARM_UP, SECONDS = 0.1, 0.3
 ADDRESS = "10.0.0.2:7000"
 
@@ -116,7 +118,57 @@ async def run_async(library: ctypes.CDLL) -> float:
     return cost
 
 
-def main() -> None:
+# ---- Through engines: a sample is of CHUNK round trips
+
+def remote_batch(flow: machnet.Flow) -> float:
+    messages, clock = [b"x" * 64] * BATCH, time.perf_counter_ns
+    start = clock()
+    for _ in range(CHUNK):
+        flow.send_many(messages)
+        missing = BATCH
+        while missing > 0:
+            missing -= len(flow.receive_many(missing))
+    return (clock() - start) / CHUNK / BATCH
+
+
+def remote_single(flow: machnet.Flow) -> float:
+    message, clock = b"x" * 64, time.perf_counter_ns
+    start = clock()
+    for _ in range(CHUNK):
+        flow.send(message)
+        flow.receive()
+    return (clock() - start) / CHUNK
+
+
+async def remote_batch_async(flow: aio.Flow) -> float:
+    messages, clock = [b"x" * 64] * BATCH, time.perf_counter_ns
+    start = clock()
+    for _ in range(CHUNK):
+        await flow.send_many(messages)
+        missing = BATCH
+        while missing > 0:
+            missing -= len(await flow.receive_many(missing))
+    return (clock() - start) / CHUNK / BATCH
+
+
+async def run_remote_async(context: machnet.Context, address: str) -> float:
+    async with aio.open_channel(context) as channel:
+        flow = await channel.open_flow(address)
+        return await measure_async(lambda: remote_batch_async(flow))
+
+
+def run_remote(address: str) -> Dict[str, float]:
+    context = machnet.Context()
+    with context.open_channel() as channel:
+        flow = channel.open_flow(address)
+        costs = {"batch_ns": measure(lambda: remote_batch(flow)), "single_ns": measure(lambda: remote_single(flow))}
+    costs["async_ns"] = asyncio.run(run_remote_async(context, address))
+    return costs
+
+
+# ---- Over the echo
+
+def run_echo() -> Dict[str, float]:
     library = load_echo()
     echo = Echo(library)
     with echo.context.open_channel() as channel:
@@ -126,6 +178,14 @@ def main() -> None:
         costs = {"batch_ns": measure(lambda: batch(flow, echo)), "single_ns": measure(lambda: single(flow, echo))}
     echo.stop()
     costs["async_ns"] = asyncio.run(run_async(library))
+    return costs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--remote", metavar="ADDRESS")
+    remote = parser.parse_args().remote
+    costs = run_remote(remote) if remote else run_echo()
     print(json.dumps({"language": "python", **costs}))
 
 

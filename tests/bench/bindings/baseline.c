@@ -161,7 +161,7 @@ static double measure(struct bench *bench, uint64_t (*run)(struct bench *, uint6
     static double chunks[CHUNKS_MAX];
     uint32_t count = 0;
     const uint64_t start = now_ns(), from = start + WARM_UP_NS;
-    for (uint64_t now = start; now < from + MEASURE_NS && count < CHUNKS_MAX; now = now_ns()) {
+    for (uint64_t now = start; count == 0 || (now < from + MEASURE_NS && count < CHUNKS_MAX); now = now_ns()) {
         uint64_t taken = 0, messages = 0, more;
         for (uint32_t i = 0; i < CHUNK; i++, messages += more)
             taken += run(bench, &more);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 //! What a message of 64 bytes costs through this binding, over the echo of `tests/bench/bindings/echo.h` in this process: the time of sending
 //! and receiving, with the clock stopped while the echo has its turn. Prints one line of JSON, in ns per message: medians of chunks.
+//! With `--remote ADDRESS`: round trips to `tests/bench/bindings/server.c` through the engine of `MACHNET_SOCKET`.
 
 use std::ffi::CStr;
 use std::os::raw::c_char;
 use std::time::{Duration, Instant};
 
-use machnet::{Address, Batch, Channel, Context, Event, FlowToken, Options, Result};
+use machnet::{Address, Batch, Channel, Context, Event, FlowToken, Options, Result, Wait};
 
 #[link(name = "machnet_echo")]
 extern "C" {
@@ -21,6 +22,9 @@ const SINGLES: usize = 256;
 const CHUNK: usize = 64;
 const WARM_UP: Duration = Duration::from_millis(50);
 const MEASURE: Duration = Duration::from_millis(300);
+
+/// Returns what it took, and how many messages that were.
+type Run = fn(&mut Bench) -> Result<(Duration, usize)>;
 
 struct Bench {
     channel: Channel,
@@ -52,8 +56,18 @@ impl Bench {
         let flow = channel.sender().open_flow(Address::new([127, 0, 0, 1], 7000))?;
         turn(0);
         assert_eq!(channel.receiver().try_event()?, Some(Event::Established { flow }));
+        Ok(Bench::new(channel, flow))
+    }
+
+    fn open_remote(address: Address) -> Result<Bench> {
+        let channel = Channel::open(&Context::open()?)?;
+        let flow = channel.connect(address)?.token();
+        Ok(Bench::new(channel, flow))
+    }
+
+    fn new(channel: Channel, flow: FlowToken) -> Bench {
         let batch = || Batch::with_capacity(BATCH, BATCH * LENGTH);
-        Ok(Bench { channel, flow, batch: batch(), incoming: batch(), payload: [b'm'; LENGTH] })
+        Bench { channel, flow, batch: batch(), incoming: batch(), payload: [b'm'; LENGTH] }
     }
 
     /// Fills a batch, sends it and receives another. Returns what that took, and how many messages that were.
@@ -89,11 +103,35 @@ impl Bench {
         Ok((sending + start.elapsed(), SINGLES))
     }
 
+    /// Fills a batch, sends it through the engine and receives until all of it is back.
+    fn run_remote_batch(&mut self) -> Result<(Duration, usize)> {
+        let start = Instant::now();
+        for tag in 0..BATCH as u64 {
+            self.batch.push(self.flow, &self.payload, tag);
+        }
+        self.channel.send_batch(&mut self.batch)?;
+        let mut got = 0;
+        while got < BATCH {
+            match self.channel.receiver().try_receive_batch(self.flow, &mut self.incoming)? {
+                0 => drop(self.channel.receiver().wait(Wait::RECEIVE, None)?),
+                more => got += more,
+            }
+        }
+        Ok((start.elapsed(), got))
+    }
+
+    fn run_round_trip(&mut self) -> Result<(Duration, usize)> {
+        let start = Instant::now();
+        self.channel.send(self.flow, &self.payload, 0)?;
+        assert_eq!(self.channel.receive(self.flow)?.len(), LENGTH);
+        Ok((start.elapsed(), 1))
+    }
+
     /// The median over chunks of `CHUNK` runs, in ns for each message.
-    fn measure(&mut self, run: fn(&mut Bench) -> Result<(Duration, usize)>) -> Result<f64> {
+    fn measure(&mut self, run: Run) -> Result<f64> {
         let mut chunks = Vec::new();
         let start = Instant::now();
-        while start.elapsed() < WARM_UP + MEASURE {
+        while chunks.is_empty() || start.elapsed() < WARM_UP + MEASURE {
             let warm = start.elapsed() >= WARM_UP;
             let (mut time, mut messages) = (Duration::ZERO, 0);
             for _ in 0..CHUNK {
@@ -110,13 +148,27 @@ impl Bench {
     }
 }
 
-fn main() -> Result<()> {
-    let mut bench = Bench::open()?;
-    let batch = bench.measure(Bench::run_batch)?;
-    let single = bench.measure(Bench::run_singles)?;
+fn report(mut bench: Bench, batch: Run, single: Run) -> Result<()> {
+    let (batch, single) = (bench.measure(batch)?, bench.measure(single)?);
     println!("{{\"language\": \"rust\", \"batch_ns\": {batch:.1}, \"single_ns\": {single:.1}}}");
-    drop(bench);
-    // SAFETY: the echo has been started, and its channel is gone.
-    unsafe { machnet_echo_stop() };
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => {
+            report(Bench::open()?, Bench::run_batch, Bench::run_singles)?;
+            // SAFETY: the echo has been started, and its channel is gone.
+            unsafe { machnet_echo_stop() };
+        }
+        ["--remote", address] => {
+            report(Bench::open_remote(address.parse()?)?, Bench::run_remote_batch, Bench::run_round_trip)?
+        }
+        _ => {
+            eprintln!("usage: machnet-bench [--remote ADDRESS]");
+            std::process::exit(2);
+        }
+    }
     Ok(())
 }
