@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Frames from a hostile link into nic_ethernet, between packets of its own and passing time. The input is a list of steps: a byte that says what,
- * one that says how much, and for frames so many bytes (times 4) of frame.
+ * one that says how much, and for frames so many bytes (times 4) of frame. fuzz-runs: 5000
  */
 #include <assert.h>
 #include <string.h>
