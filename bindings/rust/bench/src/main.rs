@@ -113,7 +113,9 @@ impl Bench {
         let mut got = 0;
         while got < BATCH {
             match self.channel.receiver().try_receive_batch(self.flow, &mut self.incoming)? {
-                0 => drop(self.channel.receiver().wait(Wait::RECEIVE, None)?),
+                0 => {
+                    self.channel.receiver().wait(Wait::RECEIVE, None)?;
+                }
                 more => got += more,
             }
         }
