@@ -176,7 +176,6 @@ Test(patience, learn__two_that_wait_for_each_other_get_out_of_sleep_together)
             const uint32_t trips = trips_till_polled(wake_us * US, 25 * US);
             most = trips > most ? trips : most;
         }
-        cr_log_info("wake-ups of %u us: at most %u round trips", (unsigned)wake_us, most);
         cr_assert_lt(most, 1000, "wake-ups of %u us: %u round trips", (unsigned)wake_us, most);
     }
 }
