@@ -112,6 +112,21 @@ static void aim(uint64_t *random, _Atomic uint32_t *nods)
         atomic_signal_fence(memory_order_seq_cst);
 }
 
+/* Waits, when the other side has slept much less often than this one, until it sleeps: longer than falling asleep takes. */
+static void let_sleep(_Atomic uint64_t *other_slept, _Atomic uint64_t *slept)
+{
+    enum { PATIENCE_NS = 20000, SHARE = 4 };
+    struct timespec start, now;
+    const uint64_t sleeps = atomic_load_explicit(other_slept, memory_order_relaxed);
+    if (sleeps * SHARE >= atomic_load_explicit(slept, memory_order_relaxed))
+        return;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    do {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while (atomic_load_explicit(other_slept, memory_order_relaxed) == sleeps &&
+             (now.tv_sec - start.tv_sec) * 1000000000 + now.tv_nsec - start.tv_nsec < PATIENCE_NS);
+}
+
 static void check(bool holds, const char *what)
 {
     if (holds)
@@ -217,8 +232,10 @@ static uint32_t engine_turn(struct engine *engine)
     uint32_t work = take_submissions(engine) + take_releases(engine);
     if (completions_first)
         work += complete(engine);
-    if (engine->undelivered > 0)
+    if (engine->undelivered > 0) {
+        let_sleep(&client_sleeps, &engine_sleeps);
         aim(&engine->random, &client_nods);
+    }
     work += deliver(engine);
     dawdle(&engine->random, NULL);
     return work + complete(engine);
@@ -418,6 +435,7 @@ static uint64_t sleeps_so_far(void)
 
 static void submit_some(struct client *client)
 {
+    let_sleep(&engine_sleeps, &client_sleeps);
     for (uint32_t left = 1 + draw(&client->random, SENDS_MAX); left > 0 && client->sends < SENDS_MAX; left--) {
         aim(&client->random, &engine_nods);
         client->sends++;
