@@ -79,6 +79,11 @@ int channel_poll(struct channel *channel, uint64_t now)
     return released + submitted + retried;
 }
 
+bool channel_submitted(const struct channel *channel)
+{
+    return channel->submissions_taken;
+}
+
 /* ---- Waking the application ---- */
 
 static void signal_application(struct channel *channel)

@@ -65,6 +65,8 @@ void channel_free(struct channel *channel, uint16_t reason, uint64_t now);
  * how much it did (0: nothing was there), or a negative enum machnet_status: the application broke the rules and the
  * channel must be closed. */
 int channel_poll(struct channel *channel, uint64_t now);
+/* Whether submissions have been taken since the last flush: releases alone ask for nothing. */
+bool channel_submitted(const struct channel *channel);
 
 /* Publishes what was posted since the last flush, and signals the application if it sleeps and waits for that, or for
  * room in submissions and some were taken.

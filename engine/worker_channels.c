@@ -176,6 +176,7 @@ static void let_sleep(struct worker *worker, struct channel *channel, uint64_t n
 uint32_t worker_poll_channels(struct worker *worker, uint64_t now)
 {
     uint32_t work = 0;
+    worker->submitted = false;
     if (now >= worker->channel_deadline)
         wake_due_channels(worker, now);
     /* Backwards: the one that leaves is replaced by the last, which has been polled. */
@@ -186,6 +187,7 @@ uint32_t worker_poll_channels(struct worker *worker, uint64_t now)
             break_channel(worker, channel, done);
         } else if (done > 0) {
             channel_seat(channel)->last_work = now;
+            worker->submitted |= channel_submitted(channel);
             work += (uint32_t)done;
         } else {
             let_sleep(worker, channel, now);

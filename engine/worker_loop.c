@@ -47,13 +47,16 @@ static int look(struct worker *worker, uint64_t timeout_ns)
 {
     struct epoll_event events[EVENTS_PER_LOOK];
     int count = wait_for_events(worker->epoll, events, timeout_ns);
+    worker->nic_quiet = worker->nic_wakes && count < EVENTS_PER_LOOK;
     for (int i = 0; i < count; i++) {
         if (events[i].data.ptr == &worker->mailbox)
             take_event(worker->mailbox.inbox_event);
         else if (events[i].data.ptr == worker->config.handover)
             take_event(handover_fd(worker->config.handover, worker->index));
-        else if (events[i].data.ptr != worker) /* the NIC's are just a reason to be awake */
+        else if (events[i].data.ptr != worker)
             worker_activate(worker, events[i].data.ptr);
+        else
+            worker->nic_quiet = false;
     }
     return count;
 }
@@ -97,7 +100,7 @@ uint32_t worker_turn(struct worker *worker, uint64_t now)
     work += worker_flush_channels(worker);
     const uint32_t sent = worker_transmit(worker, now);
     work += sent;
-    if (asked > 0 && sent > 0)
+    if (worker->submitted && sent > 0)
         note_progress(worker, AWAITED_NETWORK, now);
     else if (worker->delivered)
         note_progress(worker, AWAITED_APPLICATION, now);
@@ -116,7 +119,7 @@ uint32_t worker_turn(struct worker *worker, uint64_t now)
  * comes. */
 static void sleep_until_called(struct worker *worker, uint64_t now)
 {
-    uint64_t next = transport_sleep_until(worker->transport);
+    uint64_t next = transport_sleep_until(worker->transport, now);
     if (worker->channel_deadline < next)
         next = worker->channel_deadline;
     const uint64_t nic_timer = worker->ports[PORT_NIC]->timer_ns;
@@ -186,7 +189,8 @@ static void look_again(struct worker *worker, bool busy, uint64_t now)
 
 uint64_t worker_patience_ns(const struct worker *worker)
 {
-    const bool polls = worker->config.poll != WORKER_POLL_SLEEP && mn_patience_polls(&worker->patience[worker->awaited]);
+    const bool polls =
+        worker->config.poll != WORKER_POLL_SLEEP && mn_patience_polls(&worker->patience[worker->awaited]);
     return polls ? worker->config.spin_ns : 0;
 }
 

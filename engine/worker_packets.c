@@ -168,10 +168,24 @@ static uint32_t take_notices(struct worker *worker, uint64_t now)
     return count;
 }
 
+/* A call of the kernel for nothing costs more than the rest of a turn. Who is about to sleep need not look at what will wake him. */
+static uint32_t receive_from_nic(struct worker *worker, uint64_t now)
+{
+    const uint64_t timer_ns = worker->ports[PORT_NIC]->timer_ns;
+    if (worker->nic_quiet && (timer_ns == 0 || now < timer_ns)) {
+        worker->nic_quiet = false;
+        return 0;
+    }
+    const uint32_t count = receive_from(worker, worker->ports[PORT_NIC], 1, now);
+    const bool polls = worker->config.poll == WORKER_POLL_SPIN || worker_patience_ns(worker) > 0;
+    worker->nic_quiet = count < NIC_BURST && worker->nic_wakes && !polls;
+    return count;
+}
+
 uint32_t worker_receive(struct worker *worker, uint64_t now)
 {
-    uint32_t count = receive_from(worker, worker->ports[PORT_NIC], 1, now) +
-                     receive_from(worker, worker->ports[PORT_LOOP], LOOP_BURSTS, now) + take_notices(worker, now);
+    uint32_t count = receive_from_nic(worker, now);
+    count += receive_from(worker, worker->ports[PORT_LOOP], LOOP_BURSTS, now) + take_notices(worker, now);
     if (worker->worker_count > 1) {
         handover_publish(worker->config.handover, worker->index);
         count += take_over(worker, now);

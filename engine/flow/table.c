@@ -11,6 +11,9 @@ enum { INDEX_BITS = 18, RANDOM_BITS = 40 };
 #define INDEX_MASK ((UINT64_C(1) << INDEX_BITS) - 1)
 #define RANDOM_MASK ((UINT64_C(1) << RANDOM_BITS) - 1)
 
+/* Falling asleep and being woken by a timer, about: more than an ACK ahead of its time costs. */
+#define SLEEP_COST_NS MICROSECONDS(30)
+
 static bool table_grow(struct transport *transport)
 {
     uint32_t slots = transport->flow_slots ? 2 * transport->flow_slots : 64;
@@ -294,6 +297,13 @@ void flow_timer(struct flow *flow)
     }
 }
 
+static void ack_due(struct flow *flow)
+{
+    flow->rx.ack_now = true;
+    flow->rx.ack_at = NEVER;
+    flow_activate(flow);
+}
+
 static void flow_timeout(struct flow *flow, uint64_t now)
 {
     if (flow->state == FLOW_OPENING || flow->state == FLOW_ACCEPTING) {
@@ -303,9 +313,7 @@ static void flow_timeout(struct flow *flow, uint64_t now)
             numbers_forget(flow);
         }
         if (flow->rx.ack_at <= now) {
-            flow->rx.ack_now = true;
-            flow->rx.ack_at = NEVER;
-            flow_activate(flow);
+            ack_due(flow);
         }
         recovery_timeout(flow, now);
         if (flow_on_network(flow)) {
@@ -319,17 +327,24 @@ static void flow_timeout(struct flow *flow, uint64_t now)
     }
 }
 
-uint64_t transport_sleep_until(struct transport *transport)
+uint64_t transport_sleep_until(struct transport *transport, uint64_t now)
 {
     struct heap_timer *first;
+    bool acknowledges = false;
     while ((first = heap_first(&transport->heap)) && first->kind == TIMER_FLOW) {
-        const uint64_t at = flow_deadline((struct flow *)((char *)first - offsetof(struct flow, timer)));
+        struct flow *flow = (struct flow *)((char *)first - offsetof(struct flow, timer));
+        uint64_t at = flow_deadline(flow);
+        if (flow_on_network(flow) && at == flow->rx.ack_at && at <= now + SLEEP_COST_NS) {
+            acknowledges = true;
+            ack_due(flow);
+            at = flow_deadline(flow);
+        }
         if (at <= first->at) {
             break;
         }
         heap_set(&transport->heap, first, at);
     }
-    return transport_next_timeout(transport);
+    return acknowledges ? now : transport_next_timeout(transport);
 }
 
 void transport_timeout(struct transport *transport, uint64_t now)

@@ -192,8 +192,9 @@ bool transport_take_claim(struct transport *transport, struct transport_claim *c
 void transport_claimed(struct transport *transport, const struct transport_claim *claim, uint64_t now);
 /* When transport_timeout must be called next; UINT64_MAX: never. */
 uint64_t transport_next_timeout(const struct transport *transport);
-/* The same for one who will sleep until then: it takes away deadlines that are not meant any more. */
-uint64_t transport_sleep_until(struct transport *transport);
+/* The same for one who will sleep until then: deadlines that are not meant any more are taken away, and ACKs that would be due before sleeping
+ * has paid are to be sent at once (then it is `now`). */
+uint64_t transport_sleep_until(struct transport *transport, uint64_t now);
 void transport_timeout(struct transport *transport, uint64_t now);
 /* True if transport_transmit may have something. */
 bool transport_wants_transmit(const struct transport *transport);

@@ -411,6 +411,24 @@ Test(channel_engine, patience__lasts_while_it_pays)
     cr_assert_eq(patience_after(4 * spin_ns), 0);
 }
 
+Test(channel_engine, patience__is_not_for_acknowledgements_of_what_was_given_back)
+{
+    uint32_t both = 0;
+    bench_connect(&sender, token, &reader);
+    bench_run(&bench, 10 * MS);
+    for (uint32_t i = 0; i < 200; i++) {
+        struct mn_delivery message;
+        patience_after(MS);
+        cr_assert(bench_take_delivery(&reader, &message));
+        bench_release(&reader, message.lease);
+        const uint64_t sent = bench.worker->ports[PORT_LOOP]->counters.packets_sent;
+        bench.now += i * 1000;
+        bench_turn(&bench);
+        both += bench.worker->asked && bench.worker->ports[PORT_LOOP]->counters.packets_sent > sent;
+        cr_assert_eq(bench.worker->awaited, AWAITED_APPLICATION);
+    }
+    cr_assert_gt(both, 0, "never was an ACK sent in a turn that took a release");
+}
 
 Test(channel_engine, wake__is_written_only_to_those_who_sleep)
 {

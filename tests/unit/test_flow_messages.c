@@ -344,3 +344,36 @@ Test(transport_transmit, acknowledgements_travel_with_answers)
     cr_assert_leq(pair.packets - before, 2 * ROUNDS + ROUNDS / 10, "%llu", (unsigned long long)(pair.packets - before));
     pair_fini(&pair);
 }
+
+/* How long b may sleep after a message has come, over a link with this round trip. */
+static uint64_t sleep_after_a_message(uint64_t round_trip)
+{
+    struct pair pair;
+    pair_init(&pair);
+    pair.delay = round_trip / 2;
+    struct pair_flow *flow = pair_connect(&pair);
+    for (uint32_t i = 0; i < 10; i++) {
+        pair_send(flow, 100);
+        pair_run(&pair, 10 * PAIR_MS);
+    }
+    const uint64_t packets = transport_counters(pair.b.transport)->packets_sent;
+    pair_send(flow, 100);
+    pair_run(&pair, pair.delay + 2000);
+    cr_assert_eq(pair.b.flows[0].received, 11);
+    cr_assert_eq(transport_counters(pair.b.transport)->packets_sent, packets, "the ACK waits");
+    const uint64_t until = transport_sleep_until(pair.b.transport, pair.now);
+    if (until == pair.now) {
+        cr_assert(transport_wants_transmit(pair.b.transport));
+    }
+    const uint64_t pause = until - pair.now;
+    pair_settle(&pair);
+    pair_fini(&pair);
+    return pause;
+}
+
+Test(transport_sleep_until, acknowledges_first_what_would_soon_be_acknowledged)
+{
+    cr_assert_eq(sleep_after_a_message(80000), 0);
+    const uint64_t pause = sleep_after_a_message(400000);
+    cr_assert(pause > 90000 && pause <= 100000, "%llu ns", (unsigned long long)pause);
+}
