@@ -31,7 +31,7 @@ function(dpdk_static_link variable)
   endforeach()
   list(REMOVE_DUPLICATES system)
   set(${variable} ${paths}
-    -Wl,--wrap=get_tsc_freq_arch
+    -Wl,--wrap=get_tsc_freq_arch -Wl,--wrap=munmap
     -Wl,--whole-archive ${drivers} -Wl,--no-whole-archive
     -Wl,--start-group ${others} -Wl,--end-group
     -Wl,--as-needed ${system} -Wl,--no-as-needed
@@ -59,6 +59,7 @@ if(dpdk_found)
     #include <rte_ethdev.h>
     #include <stdint.h>
     uint64_t __wrap_get_tsc_freq_arch(void) { return 1; }
+    int __wrap_munmap(void *a, size_t n) { return a != 0 && n != 0; }
     int main(int c, char **v) { return rte_eal_init(c, v) + rte_eth_dev_count_avail(); }" MACHNET_DPDK_STATIC)
   unset(CMAKE_REQUIRED_FLAGS)
   unset(CMAKE_REQUIRED_LIBRARIES)

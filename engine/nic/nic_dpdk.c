@@ -25,6 +25,7 @@ static void free_device(struct dpdk_device *device, bool opened)
         for (uint32_t i = 0; i < device->device.queue_count; i++)
             dpdk_queue_drain(dpdk_queue_of(device->queues[i]));
         dpdk_port_close(device);
+        dpdk_memif_guard(NULL);
     }
     for (uint32_t i = 0; i < device->device.queue_count; i++)
         free(dpdk_queue_of(device->queues[i]));
@@ -85,6 +86,7 @@ static int open_device(struct dpdk_device *device, const struct nic_dpdk_config 
     if (dpdk_port_open(device, config, error) < 0)
         return -1;
     dpdk_sockets_assign(device, &before);
+    dpdk_memif_guard(device->memif ? device : NULL);
     return dpdk_events_start(device, error);
 }
 
@@ -106,8 +108,8 @@ static struct frame_device *open_module(const struct nic_dpdk_config *config, ch
         return NULL;
     }
     log_info("%s: %s%sMTU %u, %u queue%s, checksums %s", device->name, device->interface,
-             device->interface[0] != '\0' ? ", " : "", device->device.mtu, config->queues, config->queues == 1 ? "" : "s",
-             device->device.transmit_flags != 0 ? "by the device" : "in software");
+             device->interface[0] != '\0' ? ", " : "", device->device.mtu, config->queues,
+             config->queues == 1 ? "" : "s", device->device.transmit_flags != 0 ? "by the device" : "in software");
     return &device->device;
 }
 

@@ -80,7 +80,9 @@ static int check_interface(const char *device, char *error)
                          "there is no network interface %s (ip link shows them): give another iface=", interface);
     int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
     if (fd < 0)
-        return dpdk_fail(error, "a packet socket on %s needs the capability CAP_NET_RAW, and then CAP_NET_ADMIN (%s): run machnetd as root or "
+        return dpdk_fail(error,
+                         "a packet socket on %s needs the capability CAP_NET_RAW, and then CAP_NET_ADMIN (%s): run "
+                         "machnetd as root or "
                          "with both",
                          interface, strerror(errno));
     (void)close(fd);
@@ -172,9 +174,9 @@ int dpdk_find_port(struct dpdk_device *device, const char *name, char *error)
     if (rte_eth_dev_get_name_by_port(device->port, device->name) != 0)
         (void)snprintf(device->name, sizeof device->name, "port %u", device->port);
     char role[16];
-    device->reconnects =
-        strncmp(device->name, "net_memif", 9) == 0 && !(device_name_argument(name, "role", role, sizeof role) &&
-                                                        (strcmp(role, "server") == 0 || strcmp(role, "master") == 0));
+    device->memif = strncmp(device->name, "net_memif", 9) == 0;
+    device->reconnects = device->memif && !(device_name_argument(name, "role", role, sizeof role) &&
+                                            (strcmp(role, "server") == 0 || strcmp(role, "master") == 0));
     if (strncmp(device->name, "net_af_", 7) == 0)
         (void)device_name_argument(name, "iface", device->interface, sizeof device->interface);
     return 0;

@@ -9,6 +9,7 @@
  *   nic_dpdk_event.c  link state, reset, removal
  *   nic_dpdk_queue.c  frames
  *   nic_dpdk_fds.c    the packet sockets behind a port
+ *   nic_dpdk_memif.c  what memif needs when the other side leaves
  */
 #ifndef MACHNET_ENGINE_NIC_NIC_DPDK_INTERNAL_H
 #define MACHNET_ENGINE_NIC_NIC_DPDK_INTERNAL_H
@@ -51,6 +52,7 @@ struct dpdk_queue {
     bool registered;                                  /* the worker's thread, with DPDK: it has mempool caches then */
     uint32_t idle_polls;
     atomic_bool parked;
+    atomic_bool bursting; /* over memif: the driver may touch the link's memory */
     uint32_t buffer_count, pending_count;
     struct rte_mbuf *buffers[DPDK_BUFFERS]; /* fetched, not yet used */
     struct rte_mbuf *pending[DPDK_PENDING_MAX];
@@ -63,7 +65,7 @@ struct dpdk_device {
     char name[RTE_ETH_NAME_MAX_LEN]; /* for messages */
     char interface[IF_NAMESIZE];     /* the kernel's, under af_packet and af_xdp; "": none */
     uint16_t port;
-    bool started, tells_link;
+    bool started, tells_link, memif;
     bool reconnects; /* a memif client: the driver tries to connect once, when it starts */
     struct rte_eth_conf conf;
     uint64_t transmit_offloads; /* RTE_MBUF_F_TX_* that the port takes, 0 if none */
@@ -143,5 +145,10 @@ void dpdk_transmit_cancel(struct frame_queue *queue, struct frame *frame);
 void dpdk_flush(struct frame_queue *queue);
 /* Gives back all buffers that the queue holds. */
 void dpdk_queue_drain(struct dpdk_queue *queue);
+
+/* From now on memory is unmapped only when no queue of `device` (memif; NULL: none) is between begin and end. */
+void dpdk_memif_guard(struct dpdk_device *device);
+void dpdk_memif_burst_begin(struct dpdk_queue *queue);
+void dpdk_memif_burst_end(struct dpdk_queue *queue);
 
 #endif /* MACHNET_ENGINE_NIC_NIC_DPDK_INTERNAL_H */

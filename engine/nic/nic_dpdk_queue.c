@@ -49,6 +49,17 @@ static void note_idle(struct dpdk_queue *queue)
     dpdk_link_look(dpdk_device_of(queue->queue.device));
 }
 
+static uint16_t receive_burst(struct dpdk_queue *queue, struct rte_mbuf **mbufs, uint16_t max)
+{
+    const struct dpdk_device *device = dpdk_device_of(queue->queue.device);
+    if (device->memif)
+        dpdk_memif_burst_begin(queue);
+    uint16_t got = rte_eth_rx_burst(device->port, (uint16_t)queue->queue.index, mbufs, max);
+    if (device->memif)
+        dpdk_memif_burst_end(queue);
+    return got;
+}
+
 uint32_t dpdk_receive(struct frame_queue *queue, struct frame *frames, uint32_t max)
 {
     struct dpdk_queue *dpdk = dpdk_queue_of(queue);
@@ -58,7 +69,7 @@ uint32_t dpdk_receive(struct frame_queue *queue, struct frame *frames, uint32_t 
     if (!dpdk->registered)
         register_thread(dpdk);
     uint16_t wanted = (uint16_t)(max < NIC_BURST ? max : NIC_BURST);
-    uint16_t got = rte_eth_rx_burst(dpdk_device_of(queue->device)->port, (uint16_t)queue->index, mbufs, wanted);
+    uint16_t got = receive_burst(dpdk, mbufs, wanted);
     if (got == 0) {
         note_idle(dpdk);
         return 0;
@@ -159,6 +170,8 @@ void dpdk_flush(struct frame_queue *queue)
         drop_pending(dpdk, 0);
         return;
     }
+    if (device->memif)
+        dpdk_memif_burst_begin(dpdk);
     while (sent < dpdk->pending_count && stalls < STALLS_MAX) {
         uint16_t left = (uint16_t)(dpdk->pending_count - sent);
         if (device->transmit_offloads != 0) /* drivers that offload want to see their packets first */
@@ -169,6 +182,8 @@ void dpdk_flush(struct frame_queue *queue)
         if (taken == 0)
             rte_pause();
     }
+    if (device->memif)
+        dpdk_memif_burst_end(dpdk);
     drop_pending(dpdk, sent);
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -251,4 +252,33 @@ Test(nic_dpdk, memif__passes_jumbo_frames_in_one_piece)
     exchange(client, server, 9015);
     client->ops->close(client);
     server->ops->close(server);
+}
+
+int __wrap_munmap(void *address, size_t bytes);
+
+static atomic_bool unmapped;
+
+static void *unmap(void *page)
+{
+    cr_assert_eq(__wrap_munmap(page, 4096), 0);
+    atomic_store(&unmapped, true);
+    return NULL;
+}
+
+Test(nic_dpdk, memif__memory_is_not_unmapped_in_the_middle_of_a_burst)
+{
+    struct dpdk_queue queue = {.queue = {.index = 0}};
+    struct dpdk_device device = {.device = {.queue_count = 1}, .queues = {&queue.queue}};
+    uint8_t *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    pthread_t thread;
+    dpdk_memif_guard(&device);
+    dpdk_memif_burst_begin(&queue);
+    cr_assert_eq(pthread_create(&thread, NULL, unmap, page), 0);
+    usleep(50000);
+    cr_assert_not(atomic_load(&unmapped));
+    page[0] = 1;
+    dpdk_memif_burst_end(&queue);
+    pthread_join(thread, NULL);
+    cr_assert(atomic_load(&unmapped));
+    dpdk_memif_guard(NULL);
 }
