@@ -126,24 +126,33 @@ static int32_t make_descriptors(struct client *client, char *message)
     return MACHNET_ENOMEM;
 }
 
+/* The first regions; returns how much they are together. */
+static uint64_t plan_memory(struct client *client, uint64_t bytes[CLIENT_FIRST_REGIONS])
+{
+    uint64_t most[CLIENT_FIRST_REGIONS] = {0, client->send_bytes_max, client->memory.receive_bytes_max};
+    mn_layout_plan(client->memory.rings, &bytes[0]);
+    for (int i = 1; i < CLIENT_FIRST_REGIONS; i++)
+        bytes[i] = most[i] > ARENA_BYTES_FIRST ? ARENA_BYTES_FIRST : most[i];
+    return bytes[0] + bytes[1] + bytes[2];
+}
+
 static int32_t make_memory(struct client *client, char *message)
 {
     struct channel_memory *memory = &client->memory;
-    uint64_t bytes[CLIENT_FIRST_REGIONS] = {0, client->send_bytes_max, memory->receive_bytes_max};
-    mn_layout_plan(memory->rings, &bytes[0]);
+    uint64_t bytes[CLIENT_FIRST_REGIONS];
+    (void)plan_memory(client, bytes);
     if (!quota_take(client->user, QUOTA_CHANNELS, 1, message))
         return MACHNET_EQUOTA;
     for (int i = 0; i < CLIENT_FIRST_REGIONS; i++) {
-        uint64_t first = i > 0 && bytes[i] > ARENA_BYTES_FIRST ? ARENA_BYTES_FIRST : bytes[i];
         void *base;
-        int32_t status = attach_make_region(client, first, &client->region_fds[i], &base, message);
+        int32_t status = attach_make_region(client, bytes[i], &client->region_fds[i], &base, message);
         if (status != MACHNET_OK) {
             if (i == 0) /* attach_free takes region 0 as the sign of a channel */
                 quota_give(client->controller->quota, client->user, QUOTA_CHANNELS, 1);
             return status;
         }
         memory->regions[i].base = base;
-        memory->regions[i].bytes = first;
+        memory->regions[i].bytes = bytes[i];
         memory->regions[i].kind = first_kinds[i];
     }
     client->next_region = CLIENT_FIRST_REGIONS;
@@ -169,23 +178,19 @@ static void send_offer(struct client *client, struct mn_control_attach_offer *of
     close_fd(&client->wakeup_fd);
 }
 
-void attach_request(struct client *client, const struct mn_control_attach *message)
+/* Makes what was asked for and offers it, or refuses. */
+static void offer_memory(struct client *client)
 {
     struct mn_control_attach_offer offer = {.descriptor_count = 0};
-    struct channel_memory *memory = &client->memory;
-    bound_arenas(client, message);
-    memory->flows = &client->user->flows;
-    memory->max_flows = memory->flows->limit;
-    memory->pid = client->pid;
-    memory->uid = client->uid;
-    memory->id = client->id;
-    copy_name(memory->name, message->name);
+    const struct channel_memory *memory = &client->memory;
     int32_t status = make_memory(client, offer.message);
-    mn_control_prepare(&offer.header, MN_CONTROL_ATTACH_OFFER, message->header.request, status);
+    mn_control_prepare(&offer.header, MN_CONTROL_ATTACH_OFFER, client->attach_request, status);
     if (status != MACHNET_OK) {
         client->controller->counters.attaches_refused++;
         client_complain(client, offer.message);
         attach_free(client);
+        if (client->state == CLIENT_WAITING)
+            client_set_state(client, CLIENT_READY);
         client_send(client, &offer.header, NULL, 0);
         return;
     }
@@ -196,6 +201,56 @@ void attach_request(struct client *client, const struct mn_control_attach *messa
     offer.max_flows = memory->max_flows;
     client_set_state(client, CLIENT_MAPPING);
     send_offer(client, &offer);
+}
+
+/* Who starts when another program of the user has just ended is not refused what that one is about to give back. The flows of a program end
+ * with its channel, and nobody knows how many the next one will want: half of them are enough. */
+static bool is_early(struct client *client)
+{
+    struct quota_user *user = client->user;
+    uint64_t bytes[CLIENT_FIRST_REGIONS];
+    if (user->leaving == 0)
+        return false;
+    return !quota_has(user, QUOTA_CHANNELS, 1) || !quota_has(user, QUOTA_BYTES, plan_memory(client, bytes)) ||
+           atomic_load_explicit(&user->flows.used, memory_order_relaxed) > user->flows.limit / 2;
+}
+
+void attach_request(struct client *client, const struct mn_control_attach *message)
+{
+    struct channel_memory *memory = &client->memory;
+    bound_arenas(client, message);
+    memory->flows = &client->user->flows;
+    memory->max_flows = memory->flows->limit;
+    memory->pid = client->pid;
+    memory->uid = client->uid;
+    memory->id = client->id;
+    copy_name(memory->name, message->name);
+    client->attach_request = message->header.request;
+    if (!is_early(client)) {
+        offer_memory(client);
+        return;
+    }
+    client_set_state(client, CLIENT_WAITING);
+    DL_APPEND2(client->controller->waiting, client, waiting_prev, waiting_next);
+}
+
+void attach_forget(struct client *client)
+{
+    DL_DELETE2(client->controller->waiting, client, waiting_prev, waiting_next);
+}
+
+void attach_retry_all(struct controller *controller)
+{
+    struct client *client, *next;
+    DL_FOREACH_SAFE2(controller->waiting, client, next, waiting_next)
+    {
+        if (is_early(client))
+            continue;
+        attach_forget(client);
+        client_hold(client);
+        offer_memory(client);
+        client_let_go(client);
+    }
 }
 
 /* ---- Second step ---- */

@@ -234,15 +234,21 @@ int channel_deliver_retry(struct channel *channel, uint64_t now)
     return 1;
 }
 
-/* Advisory: not worth the last place in the ring. */
-static void op_stalled(struct transport_owner *owner, void *flow_user)
+/*
+ * The application stalls itself only while it holds something, and no more memory is on its way: that it maps a region late is no refusal.
+ * Advisory: not worth the last place in the ring.
+ */
+static bool op_stalled(struct transport_owner *owner, void *flow_user)
 {
     struct channel *channel = owner->user;
+    if (channel->region_wanted || channel->lent_bytes == 0)
+        return false;
     if (channel->broken != MACHNET_OK || mn_ring_space(&channel->deliveries, 2) < 2)
-        return;
+        return true;
     struct mn_delivery delivery = {
         .op = MN_OP_STALLED, .flow = ((const struct channel_flow *)flow_user)->token, .value = channel->lent_bytes};
     post(channel, &delivery);
+    return true;
 }
 
 static uint32_t op_path_limit(struct transport_owner *owner, const struct transport_path *path)

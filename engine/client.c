@@ -48,6 +48,7 @@ void client_free(struct client *client)
 {
     struct controller *controller = client->controller;
     attach_free(client);
+    client->user->leaving--;
     quota_give(controller->quota, client->user, QUOTA_CONNECTIONS, 1);
     HASH_DELETE(by_id, controller->clients_by_id, client);
     DL_DELETE(controller->clients, client);
@@ -68,7 +69,8 @@ void client_set_state(struct client *client, enum client_state state)
 {
     static const unsigned successors[] = {
         [CLIENT_HELLO] = 1u << CLIENT_READY | 1u << CLIENT_CLOSING,
-        [CLIENT_READY] = 1u << CLIENT_MAPPING | 1u << CLIENT_CLOSING,
+        [CLIENT_READY] = 1u << CLIENT_WAITING | 1u << CLIENT_MAPPING | 1u << CLIENT_CLOSING,
+        [CLIENT_WAITING] = 1u << CLIENT_READY | 1u << CLIENT_MAPPING | 1u << CLIENT_CLOSING,
         [CLIENT_MAPPING] = 1u << CLIENT_ATTACHING | 1u << CLIENT_CLOSING,
         [CLIENT_ATTACHING] = 1u << CLIENT_ATTACHED | 1u << CLIENT_CLOSING,
         [CLIENT_ATTACHED] = 1u << CLIENT_CLOSING,
@@ -77,7 +79,7 @@ void client_set_state(struct client *client, enum client_state state)
     assert(successors[client->state] >> state & 1);
     (void)successors; /* without assertions */
     client->state = state;
-    client_set_deadline(client, state == CLIENT_HELLO || state == CLIENT_MAPPING);
+    client_set_deadline(client, state == CLIENT_HELLO || state == CLIENT_WAITING || state == CLIENT_MAPPING);
 }
 
 void client_set_deadline(struct client *client, bool on)
@@ -146,7 +148,10 @@ void client_close(struct client *client, int32_t status, const char *reason)
                   reason);
         say_closing(client->socket, status, reason);
     }
+    if (client->state == CLIENT_WAITING)
+        attach_forget(client);
     client_set_state(client, CLIENT_CLOSING);
+    client->user->leaving++;
     event_del(&client->readable);
     status_abandon(client);
     close_socket(client->controller, client->socket);

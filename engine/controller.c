@@ -92,6 +92,7 @@ static void on_give_back(int fd, short what, void *arg)
     struct controller *controller = arg;
     if (controller->leaving != NULL)
         give_back(controller, GIVE_BACK_NS);
+    attach_retry_all(controller);
     if (controller->leaving != NULL)
         evtimer_add(&controller->give_back, &at_once);
 }

@@ -44,13 +44,15 @@ enum { CLIENT_STEP_SECONDS = 5, CLIENT_FIRST_REGIONS = 3 };
  * worker any more.
  *
  *   HELLO ──HELLO──> READY ──ATTACH──> MAPPING ──ATTACH_MAPPED──> ATTACHING ──worker──> ATTACHED
- *                    (STATUS)                                                            (REGION_*, LISTEN, UNLISTEN)
+ *                    (STATUS)  └─> WAITING ─┘                                            (REGION_*, LISTEN, UNLISTEN)
  *
- * HELLO and MAPPING end after CLIENT_STEP_SECONDS.
+ * WAITING: for what others of the user, who have ended, are about to give back; if that is not enough, the client is READY again, refused.
+ * HELLO, WAITING and MAPPING end after CLIENT_STEP_SECONDS.
  */
 enum client_state {
     CLIENT_HELLO,
     CLIENT_READY,
+    CLIENT_WAITING,
     CLIENT_MAPPING,
     CLIENT_ATTACHING,
     CLIENT_ATTACHED,
@@ -104,6 +106,7 @@ struct client {
     uint16_t layout; /* of its channel's memory, agreed by HELLO */
     struct event readable, died, deadline;
     struct client *leaving_next;
+    struct client *waiting_prev, *waiting_next;
     uint32_t holds; /* commands with the worker, and ourselves while a message is handled: keeps it from being freed */
 
     /* From MAPPING on. */
@@ -139,6 +142,7 @@ struct controller {
     struct event mail[CONTROLLER_WORKERS_MAX];
     struct client *clients, *clients_by_id;
     struct client *leaving, *leaving_last; /* closed, and no worker has their memory any more: it is given back a little in each turn of the loop */
+    struct client *waiting; /* who asks for what those give back, FIFO */
     struct event give_back;
     uint32_t client_count, client_max;
     uint64_t last_client, start_ns;
@@ -191,6 +195,10 @@ void client_notice(void *controller, const struct worker_message *notice);
 
 void attach_request(struct client *client, const struct mn_control_attach *message);
 void attach_mapped(struct client *client, const struct mn_control_plain *message);
+/* Something was given back: tries again those that wait. */
+void attach_retry_all(struct controller *controller);
+/* It does not wait any more. */
+void attach_forget(struct client *client);
 /* Unmaps all memory and gives it back to the quota; no worker uses it any more. */
 void attach_free(struct client *client);
 /* Makes a memfd region of the channel and takes its bytes from the quota. MACHNET_OK, or a status and a sentence in

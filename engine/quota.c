@@ -94,9 +94,14 @@ static void explain(const struct quota_user *user, enum quota_kind kind, uint64_
     }
 }
 
+bool quota_has(const struct quota_user *user, enum quota_kind kind, uint64_t amount)
+{
+    return amount <= user->limit[kind] - user->used[kind];
+}
+
 bool quota_take(struct quota_user *user, enum quota_kind kind, uint64_t amount, char *message)
 {
-    if (amount > user->limit[kind] - user->used[kind]) {
+    if (!quota_has(user, kind, amount)) {
         explain(user, kind, amount, message);
         return false;
     }

@@ -29,6 +29,7 @@ struct quota_user {
     uint64_t used[QUOTA_KINDS];
     uint64_t limit[QUOTA_KINDS];
     struct quota_flows flows;
+    uint32_t leaving; /* connections that have ended, and not given back all yet */
 };
 
 /* Any thread. Takes one flow more; false: the user has as many as one may. */
@@ -54,6 +55,8 @@ void quota_free(struct quota *quota);
 /* The account of a user, made if there is none; NULL if memory is short. It lives until the last connection is given back. Not owned. */
 struct quota_user *quota_user(struct quota *quota, uint32_t uid);
 
+/* Whether `amount` more may be taken. */
+bool quota_has(const struct quota_user *user, enum quota_kind kind, uint64_t amount);
 /* Takes `amount` more. False, and a sentence for the user in message[QUOTA_MESSAGE_BYTES], if that is above the limit. */
 bool quota_take(struct quota_user *user, enum quota_kind kind, uint64_t amount, char *message);
 /* Gives back; `user` may be gone after its last connection was. */

@@ -256,7 +256,7 @@ func TestReceiveStalledIsTold(t *testing.T) {
 	for {
 		event, err := accepted.channel.Event(within(t, 300*time.Millisecond))
 		if err == nil && event.Type == ReceiveStalled {
-			if event.Flow != accepted || event.Value == 0 {
+			if event.Flow != accepted || event.Value != 7<<20 { // one is held, and there is no room for another beside it
 				t.Fatalf("%+v", event)
 			}
 			break

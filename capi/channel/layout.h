@@ -152,7 +152,7 @@ struct mn_delivery {                     /* MESSAGE, CLOSED, STALLED */
     uint64_t lease;                      /* MESSAGE: goes back in a release */
     int32_t status;                      /* CLOSED: enum machnet_status */
     uint32_t zero32;
-    uint64_t value;                      /* STALLED: bytes lent */
+    uint64_t value;                      /* STALLED: bytes lent, > 0 */
     uint64_t zero;
 };
 

@@ -147,12 +147,19 @@ void grant_run(struct transport *transport, struct transport_owner *owner, uint6
     }
 }
 
+/* A flow that starved may have been given what it lacked, and its peer have nothing more to say. */
+static bool still_waits(const struct flow *flow)
+{
+    return flow->in_waiting || (flow->starved && (flow->in_refused || flow->rx.blocked));
+}
+
 void grant_stalled(struct flow *flow, uint64_t now)
 {
     if (flow->stall_at <= now) {
         flow->stall_at = NEVER;
-        if (flow->owner && flow->announced) {
-            flow->transport->ops.stalled(flow->owner, flow->user);
+        if (flow->owner && flow->announced && !flow->transport->ops.stalled(flow->owner, flow->user) &&
+            still_waits(flow)) {
+            watch(flow, now);
         }
     }
 }

@@ -343,6 +343,7 @@ struct transport {
     uint32_t init_tokens, since_init;
     struct flow *reap;
     struct deque replies; /* struct reply */
+    bool replied;         /* the last packet was one */
     uint64_t reset_tokens, reset_refilled;
     struct claims claims;
     uint16_t next_port;

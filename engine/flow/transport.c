@@ -269,11 +269,12 @@ static void count_turn(struct flow *flow, size_t length, uint64_t now)
     }
 }
 
-size_t transport_transmit(struct transport *transport, uint8_t *buffer, size_t capacity, struct transport_path *path,
-                          uint64_t now)
+/* The next packet of a flow, which may be its INIT; 0: none has one. */
+static size_t transmit_of_flows(struct transport *transport, uint8_t *buffer, size_t capacity,
+                                struct transport_path *path, uint64_t now)
 {
-    size_t length = reply_transmit(transport, buffer, path);
-    if (length == 0 && (!next_in_turn(transport) || ++transport->since_init >= PACKETS_PER_INIT)) {
+    size_t length = 0;
+    if (!next_in_turn(transport) || ++transport->since_init >= PACKETS_PER_INIT) {
         transport->since_init = 0;
         length = opening_transmit(transport, buffer, capacity, path, now);
     }
@@ -296,6 +297,23 @@ size_t transport_transmit(struct transport *transport, uint8_t *buffer, size_t c
             }
         }
         transport_reap(transport);
+    }
+    return length;
+}
+
+/* Replies and flows alternate while both have something: strangers who ask for replies, however many, leave the flows at least half. */
+size_t transport_transmit(struct transport *transport, uint8_t *buffer, size_t capacity, struct transport_path *path,
+                          uint64_t now)
+{
+    const bool flows_first = transport->replied;
+    size_t length = flows_first ? 0 : reply_transmit(transport, buffer, path);
+    transport->replied = length > 0;
+    if (length == 0) {
+        length = transmit_of_flows(transport, buffer, capacity, path, now);
+    }
+    if (length == 0 && flows_first) {
+        length = reply_transmit(transport, buffer, path);
+        transport->replied = length > 0;
     }
     if (length > 0) {
         transport->counters.packets_sent++;

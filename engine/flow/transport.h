@@ -95,8 +95,9 @@ struct transport_ops {
     bool (*accepted)(struct transport_owner *owner, uint64_t listener, struct flow *flow, void **flow_user);
     /* The span with this cookie is not read any more: acknowledged (TRANSPORT_OK) or failed. Cannot be refused. */
     void (*sent)(struct transport_owner *owner, void *flow_user, uint64_t cookie, enum transport_status status);
-    /* A large message, or the next of a flow, has waited for an extent for a while: the reader holds what there is. Advisory. */
-    void (*stalled)(struct transport_owner *owner, void *flow_user);
+    /* A large message, or the next of a flow, has waited for an extent for a while. True: the reader was told that it holds what there is, or
+     * need not be. False: that is not so now; asked again if the message goes on waiting. Advisory. */
+    bool (*stalled)(struct transport_owner *owner, void *flow_user);
     /* Bytes of UDP payload that our interface can send on the path of a flow that is being accepted. Asked then only, because asking may
      * take a system call, and strangers send packets. NULL: what transport_receive was told. */
     uint32_t (*path_limit)(struct transport_owner *owner, const struct transport_path *path);

@@ -77,9 +77,10 @@ static void op_sent(struct transport_owner *o, void *user, uint64_t cookie, enum
     (void)o, (void)user, (void)cookie, (void)status;
 }
 
-static void op_stalled(struct transport_owner *o, void *user)
+static bool op_stalled(struct transport_owner *o, void *user)
 {
     (void)o, (void)user;
+    return true;
 }
 
 static const struct transport_ops ops = {

@@ -370,5 +370,18 @@ def test_half_open_control_connections_harm_nobody():
             client.close()
 
 
+def test_programs_that_follow_one_another_at_the_quota():
+    """Each starts as soon as the one before it is gone, and must not find its channel taken."""
+    with Engine(NET + ".2", "--quota-channels", "1") as engine:
+        for i in range(40):
+            server = serve(engine, 7000)
+            if i % 2:
+                server.signal(signal.SIGKILL)
+                server.wait()
+            else:
+                server.quit()
+        assert engine.status()["counters"]["attaches_refused"] == 0
+
+
 if __name__ == "__main__":
     harness.main(globals())

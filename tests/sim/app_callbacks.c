@@ -148,12 +148,13 @@ static void on_sent(struct transport_owner *owner, void *flow_user, uint64_t coo
     wake(app);
 }
 
-static void on_stalled(struct transport_owner *owner, void *flow_user)
+static bool on_stalled(struct transport_owner *owner, void *flow_user)
 {
     const struct end *end = flow_user;
     if (end->dead) {
         verdict_fail(&app_of(owner)->world->verdict, "side %u: stalled after its death", end->id);
     }
+    return true;
 }
 
 const struct transport_ops app_ops = {

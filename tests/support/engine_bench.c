@@ -221,7 +221,7 @@ static void collect(struct bench *bench)
 {
     worker_collect(bench->worker, take_notice, bench);
     for (uint32_t i = 0; i < bench->client_count; i++) {
-        if (bench->clients[i]->wanted != 0)
+        if (bench->clients[i]->wanted != 0 && !bench->clients[i]->slow_regions)
             give_region(bench->clients[i]);
     }
 }

@@ -31,6 +31,7 @@ struct bench_client {
     uint64_t wanted; /* bytes of the receive region that the engine last asked for; 0: none open */
     uint32_t next_region;
     bool refuse_regions; /* the bench does not give what is asked for */
+    bool slow_regions;   /* it keeps what is asked for waiting, as for an application that does not map it */
 };
 
 struct bench {

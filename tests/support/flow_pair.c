@@ -138,11 +138,12 @@ static void op_sent(struct transport_owner *owner, void *flow_user, uint64_t coo
     flow->sent_failed += status != TRANSPORT_OK;
 }
 
-static void op_stalled(struct transport_owner *owner, void *flow_user)
+static bool op_stalled(struct transport_owner *owner, void *flow_user)
 {
     struct pair_flow *flow = flow_user;
     (void)owner;
     flow->stalled++;
+    return !flow->side->stalls_later;
 }
 
 static const struct transport_ops ops = {

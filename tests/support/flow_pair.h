@@ -44,6 +44,7 @@ struct pair_side {
     bool keep;                          /* the reader does not release */
     bool no_room;                       /* deliver and lifecycle calls are refused */
     bool refuse;                        /* accepted flows get no place */
+    bool stalls_later;                  /* when told that a flow stalls it wants to be asked again */
     uint32_t share;                     /* messages that a flow's reader may hold before others go first; 0: any number */
     struct pair_extent lent[PAIR_LENT_MAX];
     uint32_t lent_count;

@@ -26,6 +26,7 @@ static uint8_t big[MN_MESSAGE_MAX];
 static struct mn_delivery held[HELD_MAX];
 static uint32_t held_count;
 static uint32_t received, stalled, sent;
+static uint64_t stalled_bytes; /* as it was told last */
 static bool pinned[MN_REGIONS_MAX][BLOCKS_OF_REGION]; /* one message of the block stays for ever */
 static uint64_t flows_there[FLOWS];                   /* the reader's tokens */
 static uint32_t flow_holds[FLOWS];                    /* bytes, for ever */
@@ -77,7 +78,10 @@ static void take(uint64_t ns)
         while (bench_take_completion(&sender, &completion))
             cr_assert_eq(completion.status, MACHNET_OK);
         while (bench_take_delivery(&reader, &delivery)) {
-            stalled += delivery.op == MN_OP_STALLED;
+            if (delivery.op == MN_OP_STALLED) {
+                stalled++;
+                stalled_bytes = delivery.value;
+            }
             if (delivery.op != MN_OP_MESSAGE)
                 continue;
             cr_assert_lt(held_count, HELD_MAX);
@@ -189,6 +193,52 @@ Test(channel_memory, head_message__without_room_is_told)
         bench_release(&reader, held[i].lease);
     take(500 * (uint64_t)MS);
     cr_assert_eq(received, FLOWS_HERE);
+}
+
+/* ---- Who stalls, and who only waits ---- */
+
+Test(channel_memory, stalled__is_not_told_while_the_application_maps_more)
+{
+    attach_reader(16 * MIB, 2);
+    reader.slow_regions = true;
+    send(0, 7 * MIB);
+    take(700 * (uint64_t)MS);
+    cr_assert_eq(stalled, 0);
+    reader.slow_regions = false;
+    take(500 * (uint64_t)MS);
+    cr_assert_eq(received, 1);
+    cr_assert_eq(stalled, 0, "all found room in the end");
+}
+
+Test(channel_memory, stalled__is_told_with_what_is_held_once_growth_is_refused)
+{
+    attach_reader(32 * MIB, 2);
+    send(0, 3 * MIB);
+    take(500 * (uint64_t)MS);
+    cr_assert_eq(received, 1);
+    reader.slow_regions = true;
+    send(1, 7 * MIB);
+    take(700 * (uint64_t)MS);
+    cr_assert_eq(received, 1);
+    cr_assert_eq(stalled, 0, "more memory is on its way");
+    reader.slow_regions = false;
+    reader.refuse_regions = true;
+    take(300 * (uint64_t)MS);
+    cr_assert_eq(stalled, 1);
+    cr_assert_eq(stalled_bytes, 3 * MIB);
+}
+
+Test(channel_memory, stalled__is_not_told_to_who_holds_nothing)
+{
+    attach_reader(16 * MIB, 1);
+    reader.refuse_regions = true;
+    send(0, 3 * MIB);
+    take(1500 * (uint64_t)MS);
+    cr_assert_eq(received, 0);
+    cr_assert_eq(stalled, 0);
+    reader.refuse_regions = false;
+    take(1500 * (uint64_t)MS);
+    cr_assert_eq(received, 1, "it was asked for again");
 }
 
 /* ---- Messages longer than there can be room for ---- */

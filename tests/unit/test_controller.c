@@ -653,6 +653,52 @@ Test(controller, attach__quota_is_told_with_number_and_flag)
     close(fd);
 }
 
+/* What the last one had may not be free yet, but will be at once. */
+Test(controller, attach__at_the_quota_follows_at_once_on_who_ended)
+{
+    enum { ROUNDS = 300 };
+    for (int by_bytes = 0; by_bytes < 2; by_bytes++) {
+        restart_engine(by_bytes ? 0 : 1, by_bytes ? 4 << 20 : 0);
+        for (int i = 0; i < ROUNDS; i++) {
+            struct application application = attach();
+            leave(&application);
+        }
+        cr_assert_eq(status_number("counters", "attaches_refused"), 0);
+    }
+}
+
+Test(controller, attach__who_waits_for_what_is_not_enough_is_refused)
+{
+    enum { ROUNDS = 50 };
+    struct mn_control_attach question = {.name = "x"};
+    restart_engine(2, 0);
+    struct application stays = attach();
+    for (int i = 0; i < ROUNDS; i++) {
+        int askers[3] = {greet(), greet(), greet()}, offers = 0;
+        struct application goes = attach();
+        leave(&goes);
+        for (int j = 0; j < 3; j++)
+            say(askers[j], &question, MN_CONTROL_ATTACH);
+        close(askers[0]); /* whether it waits or has its offer */
+        for (int j = 1; j < 3; j++) {
+            union message message;
+            int fds[5];
+            uint32_t fd_count;
+            cr_assert_gt(mn_control_receive(askers[j], message.bytes, fds, 5, &fd_count, 0), 0);
+            cr_assert_eq(message.header.type, MN_CONTROL_ATTACH_OFFER);
+            cr_assert(message.header.status == MACHNET_OK || message.header.status == MACHNET_EQUOTA);
+            offers += message.header.status == MACHNET_OK;
+            for (uint32_t k = 0; k < fd_count; k++)
+                close(fds[k]);
+        }
+        cr_assert_leq(offers, 1);
+        close(askers[1]);
+        close(askers[2]);
+    }
+    cr_assert_gt(status_number("counters", "attaches_refused"), ROUNDS / 2);
+    leave(&stays);
+}
+
 Test(controller, attach__connections_are_bounded)
 {
     enum { TRIED = 300, ALLOWED = 257 };

@@ -352,6 +352,25 @@ Test(transport_receive, a_head_without_memory_is_told_once)
     pair_fini(&pair);
 }
 
+Test(transport_receive, a_head_without_memory_is_told_again_while_it_waits)
+{
+    struct pair pair;
+    pair_init(&pair);
+    struct pair_flow *flow = pair_connect(&pair), *other = &pair.b.flows[0];
+    pair.b.memory_left = pair.b.reserve_left = 0;
+    pair.b.stalls_later = true;
+    pair_send(flow, 3000);
+    pair_run(&pair, 1050 * PAIR_MS);
+    cr_assert(other->stalled >= 9 && other->stalled <= 11, "%d times", other->stalled);
+    pair.b.memory_left = 1 << 20;
+    pair_run(&pair, 300 * PAIR_MS);
+    expect_all(flow, other);
+    const int asked = other->stalled;
+    pair_run(&pair, 1000 * PAIR_MS);
+    cr_assert_eq(other->stalled, asked);
+    pair_fini(&pair);
+}
+
 Test(transport_released, while_memory_is_scarce_who_holds_64_kib_is_told_and_others_go_on)
 {
     struct pair pair;

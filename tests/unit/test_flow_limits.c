@@ -100,6 +100,44 @@ Test(handshake_init, a_flood_in_a_peers_name_makes_nobody_ask_it)
     pair_fini(&pair);
 }
 
+/* How many of the next packets of side b are RETRYs, and of flows that stand. */
+static void count_types(struct pair *pair, uint32_t packets, uint32_t *retries, uint32_t *flows)
+{
+    uint8_t packet[WIRE_PACKET_MAX];
+    struct transport_path path;
+    *retries = *flows = 0;
+    for (uint32_t i = 0; i < packets; i++) {
+        cr_assert_gt(transport_transmit(pair->b.transport, packet, sizeof packet, &path, pair->now), 0);
+        *retries += (packet[0] & 0xf) == WIRE_RETRY;
+        *flows += (packet[0] & 0xf) == WIRE_FLOW;
+    }
+}
+
+Test(transport_transmit, replies_to_a_flood_leave_the_flows_half)
+{
+    enum { BURST = 12, STORM = 200 };
+    struct pair pair;
+    uint32_t retries, flows;
+    pair_init(&pair);
+    pair_connect(&pair);
+    for (uint32_t n = 0; n < 64; n++) {
+        forge_init(&pair, n);
+    }
+    pair_run(&pair, PAIR_MS);
+    for (uint32_t n = 0; n < STORM; n++) {
+        forge_init(&pair, 1000 + n);
+    }
+    for (uint32_t i = 0; i < BURST; i++) {
+        pair_send(&pair.b.flows[0], 1400);
+    }
+    count_types(&pair, BURST, &retries, &flows);
+    cr_assert_eq(retries, BURST / 2);
+    cr_assert_eq(flows, BURST / 2);
+    count_types(&pair, STORM - BURST / 2, &retries, &flows);
+    cr_assert_geq(retries, STORM - BURST, "who has nothing to send takes nothing from the replies");
+    pair_fini(&pair);
+}
+
 Test(handshake_init, a_restarted_peer_is_noticed_also_in_a_flood)
 {
     struct pair pair;

@@ -213,7 +213,8 @@ enum machnet_event_type {
     MACHNET_EVENT_CLOSED = 3,          /* `flow` ended or could not be opened: `status` says why. It comes once for each flow, after
                                           all its messages can be received; they stay receivable until machnet_flow_close */
     MACHNET_EVENT_SEND_SPACE = 4,      /* `flow` answered MACHNET_EAGAIN to a send before and can send again */
-    MACHNET_EVENT_RECEIVE_STALLED = 5, /* `flow` waits for receive space; `value` is the bytes this application holds borrowed or unread */
+    MACHNET_EVENT_RECEIVE_STALLED = 5, /* `flow` waits for receive space, and there is no more memory for it: `value`, never 0, is the bytes
+                                          this application holds borrowed or unread */
     MACHNET_EVENT_LISTENER_CLOSED = 6, /* reserved: `listener` was closed by the engine; today's engine never does that */
 };
 
