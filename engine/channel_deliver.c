@@ -30,6 +30,8 @@ static int32_t status_of(enum transport_status status)
         return MACHNET_ECLOSED;
     case TRANSPORT_NO_MEMORY:
         return MACHNET_ENOMEM;
+    case TRANSPORT_LIMIT:
+        return MACHNET_EQUOTA;
     case TRANSPORT_TOO_LONG:
         return MACHNET_EPEERMSGSIZE;
     }

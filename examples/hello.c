@@ -4,7 +4,7 @@
 #include <machnet/machnet.h>
 #include <stdio.h>
 
-static machnet_error error; /* filled by control calls that fail */
+static machnet_error error; /* filled by calls that take it and fail */
 static void check(int32_t status, const char *what)
 {
     if (status < 0)
@@ -14,7 +14,7 @@ static void check(int32_t status, const char *what)
 /* Waits for an event of this type and returns its flow. */
 static uint64_t await(machnet_channel *channel, uint32_t type)
 {
-    machnet_event event = {0};
+    machnet_event event = {0, 0, 0, 0, 0, {0}};
     for (int32_t status; event.type != type; check(status, "event"))
         if ((status = machnet_channel_events(channel, &event, 1, 0)) == MACHNET_EAGAIN)
             status = machnet_channel_wait(channel, MACHNET_WAIT_EVENT, -1);

@@ -25,7 +25,7 @@ dpdk_packages=("${build_packages[@]}" libdpdk-dev)
 # What bindings/ are generated, built and tested with. Debian has no .NET SDK: tests of C# are skipped where there is none.
 bindings_packages=(python3 python3-dev python3-cffi python3-setuptools python3-wheel python3-pip python3-venv python3-pytest mypy
     golang-go rustc cargo bindgen rustfmt rust-clippy swig libffi-dev abigail-tools)
-test_packages=("${dpdk_packages[@]}" libcriterion-dev clang spin mandoc socat iproute2 procps
+test_packages=("${dpdk_packages[@]}" libcriterion-dev clang g++ spin mandoc socat iproute2 procps
     "${bindings_packages[@]}")
 
 # clang's sanitizers and libFuzzer are in a package named after clang's version.

@@ -175,7 +175,8 @@ int32_t machnet_channel_wake(machnet_channel *channel)
         return MACHNET_EINVAL;
     if (mn_forked(channel))
         return MACHNET_EFORKED;
-    mn_signal_raise(&channel->wake);
+    /* The flag first: who sees it early and answers it leaves a readable descriptor behind at most, but not a second wake. */
     atomic_store_explicit(&channel->shared.woken, true, memory_order_release);
+    mn_signal_raise(&channel->wake);
     return MACHNET_OK;
 }

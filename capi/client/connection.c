@@ -106,6 +106,24 @@ static int32_t ask_failed(int32_t status, int os_error, const char *tried, machn
     }
 }
 
+/* What is made of an engine's refusal: one of "unattached" in machnet.h, whatever it says. */
+static int32_t refusal(int32_t status)
+{
+    switch (status) {
+    case MACHNET_EACCES:
+    case MACHNET_EQUOTA:
+    case MACHNET_EVERSION:
+    case MACHNET_ENOMEM:
+    case MACHNET_ESYSTEM:
+    case MACHNET_EENGINEGONE:
+        return status;
+    case MACHNET_ETIMEDOUT: /* it was tired of waiting for us; our own time is not over */
+        return MACHNET_EENGINEGONE;
+    default:
+        return mn_status_is_newer(status) ? status : MACHNET_EPROTOCOL;
+    }
+}
+
 int32_t mn_connection_ask(int socket, const struct mn_control_header *question, uint16_t type, const char *tried,
                           union mn_control_message *answer, int *fds, uint32_t fd_max, uint32_t *fd_count,
                           machnet_error *error)
@@ -123,15 +141,14 @@ int32_t mn_connection_ask(int socket, const struct mn_control_header *question, 
         mn_connection_receive(socket, mn_now_ns() + MN_CONTROL_TIMEOUT_NS, answer, fds, fd_max, fd_count, &os_error);
     if (status < 0)
         return ask_failed(status, os_error, tried, error);
-    if (answer->header.type == type)
+    if (answer->header.status < 0)
+        answer->header.status = refusal(answer->header.status);
+    if (answer->header.type == type && answer->header.status <= MACHNET_OK)
         return MACHNET_OK;
     mn_close_fds(fds, *fd_count);
     *fd_count = 0;
-    if (answer->header.type == MN_CONTROL_CLOSING && answer->header.status < 0) {
-        /* The engine was tired of waiting for us; our own time is not over. */
-        status = answer->header.status == MACHNET_ETIMEDOUT ? MACHNET_EENGINEGONE : answer->header.status;
-        return mn_fail(error, status, 0, "%s: %s", tried, answer->plain.message);
-    }
+    if (answer->header.type == MN_CONTROL_CLOSING && answer->header.status < 0)
+        return mn_fail(error, answer->header.status, 0, "%s: %s", tried, answer->plain.message);
     return ask_failed(MACHNET_EPROTOCOL, 0, tried, error);
 }
 

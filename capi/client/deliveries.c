@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Deliveries, from the ring into the private queues of their flows. What the engine wrote is copied, checked, and then used. */
 #include "client/client.h"
-
-enum { STATUS_LEAST_KNOWN = MACHNET_EPEERMSGSIZE, STATUS_LEAST = -255 }; /* between them: what is not known yet */
+#include "client/error.h"
 
 struct chain {
     struct mn_message *first, *last;
@@ -174,7 +173,7 @@ static bool ends_flow(int32_t status)
     case MACHNET_ENOMEM:
         return true;
     default:
-        return status < STATUS_LEAST_KNOWN && status >= STATUS_LEAST;
+        return mn_status_is_newer(status);
     }
 }
 

@@ -3,9 +3,16 @@
 #ifndef MN_CLIENT_ERROR_H
 #define MN_CLIENT_ERROR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <machnet/machnet.h>
+
+/* Whether a later engine may mean something by a status that this library does not know. */
+static inline bool mn_status_is_newer(int32_t status)
+{
+    return status < MACHNET_EPEERMSGSIZE && status >= -255;
+}
 
 /* Writes status, os_error and the sentence (cut to fit) unless `error` is NULL, and returns `status`. */
 int32_t mn_fail(machnet_error *error, int32_t status, int os_error, const char *format, ...)

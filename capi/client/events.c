@@ -49,8 +49,9 @@ static uint32_t tell(struct machnet_channel *channel, machnet_event *events, uin
 
     while (receive->event_first != NULL && count < max) {
         struct mn_flow *flow = receive->event_first;
-        if (describe(channel, flow, &flow->events, &events[count]))
-            count++;
+        machnet_event event;
+        if (describe(channel, flow, &flow->events, &event))
+            events[count++] = event;
         if (flow->events == 0) {
             receive->event_first = flow->event_next;
             if (receive->event_first == NULL)

@@ -219,8 +219,10 @@ int32_t mn_flow_read_addresses(struct mn_flows *flows, uint64_t token, machnet_a
     pthread_mutex_lock(&flows->lock);
     const struct mn_flow *flow = mn_flow_usable(flows, token);
     if (flow != NULL) {
-        bool open = (atomic_load_explicit(&flow->state, memory_order_acquire) & MN_FLOW_OPEN) != 0;
-        status = open ? MACHNET_OK : MACHNET_EAGAIN;
+        uint32_t state = atomic_load_explicit(&flow->state, memory_order_acquire);
+        status = (state & MN_FLOW_OPEN) != 0    ? MACHNET_OK
+                 : (state & MN_FLOW_ENDED) != 0 ? atomic_load_explicit(&flow->status, memory_order_relaxed)
+                                                : MACHNET_EAGAIN;
     }
     if (status == MACHNET_OK && local != NULL)
         *local = flow->local;

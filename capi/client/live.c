@@ -196,13 +196,33 @@ static int32_t fail_listen(int32_t status, int os_error, const char *tried, cons
     }
 }
 
+/* Whether an engine may refuse with this status: one of those that machnet.h lists, or one that is newer than this library. */
+static bool may_refuse(int32_t status, uint16_t type)
+{
+    switch (status) {
+    case MACHNET_EADDRINUSE:
+    case MACHNET_EADDRNOTAVAIL:
+    case MACHNET_EQUOTA:
+        return type == MN_CONTROL_LISTEN_REPLY;
+    case MACHNET_EBADTOKEN:
+        return type == MN_CONTROL_UNLISTEN_REPLY;
+    case MACHNET_ENOMEM:
+    case MACHNET_ESYSTEM:
+    case MACHNET_EENGINEGONE:
+        return true;
+    default:
+        return mn_status_is_newer(status);
+    }
+}
+
 /* Whether the answer is one that an engine may give. */
 static bool answer_is_sound(const struct mn_control_listen *answer, uint16_t type)
 {
-    if (answer->header.type != type || answer->header.status > MACHNET_OK)
+    if (answer->header.type != type)
         return false;
-    return type != MN_CONTROL_LISTEN_REPLY || answer->header.status < MACHNET_OK ||
-           (answer->listener != 0 && answer->port != 0);
+    if (answer->header.status != MACHNET_OK)
+        return may_refuse(answer->header.status, type);
+    return type != MN_CONTROL_LISTEN_REPLY || (answer->listener != 0 && answer->port != 0);
 }
 
 int32_t mn_control_listen(struct machnet_channel *channel, struct mn_control_listen *question, uint16_t answer_type,
@@ -257,6 +277,8 @@ void mn_control_grow(struct machnet_channel *channel, uint32_t length)
         wanted = (channel->send_bytes_max - have) / MN_BLOCK * MN_BLOCK;
     struct mn_control_region question = {.kind = MN_REGION_SEND, .bytes = wanted};
     mn_control_prepare(&question.header, MN_CONTROL_REGION_REQUEST, next_request(channel), MACHNET_OK);
-    if (mn_control_send(channel->control.socket, &question.header, NULL, 0) < 0)
+    if (mn_control_send(channel->control.socket, &question.header, NULL, 0) < 0) {
         atomic_store_explicit(&channel->control.growing, false, memory_order_release);
+        mn_space_freed(channel); /* no answer will come: whoever waits asks again */
+    }
 }

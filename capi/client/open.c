@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Opening and closing flows. */
+#include <errno.h>
 #include <string.h>
 
 #include "client/address.h"
@@ -110,7 +111,8 @@ static int32_t wait_decided(struct machnet_channel *channel, struct mn_flow *flo
     return status;
 }
 
-static int32_t fail_open(int32_t status, const machnet_address *local, const machnet_address *remote,
+/* `os_error`: why this process failed; 0: it was another. */
+static int32_t fail_open(int32_t status, int os_error, const machnet_address *local, const machnet_address *remote,
                          machnet_error *error)
 {
     char text[MACHNET_ADDRESS_TEXT_MAX] = "?";
@@ -137,7 +139,13 @@ static int32_t fail_open(int32_t status, const machnet_address *local, const mac
         next = "As local address use none, or one that `machnet status` shows, of the peer's family";
         break;
     case MACHNET_EQUOTA:
-        next = "Close flows that are not needed, or raise --quota-flows of machnetd";
+        next = "Close some, or raise --quota-flows of the machnetd whose limit it is (machnet status)";
+        break;
+    case MACHNET_ENOMEM:
+        next = os_error != 0 ? "Free some of this process, then try again" : "The engine of this machine has none left";
+        break;
+    case MACHNET_EVERSION:
+        next = "Install machnetd of one release on both machines";
         break;
     case MACHNET_EAGAIN:
         next = "Too many requests are under way: call again";
@@ -151,15 +159,17 @@ static int32_t fail_open(int32_t status, const machnet_address *local, const mac
         next = "Try again";
         break;
     }
-    return mn_fail(error, status, 0, "Cannot open a flow to %s: %s. %s.", text, machnet_status_text(status), next);
+    return mn_fail(error, status, os_error, "Cannot open a flow to %s: %s. %s.", text, machnet_status_text(status),
+                   next);
 }
 
-/* Waits for a flow that is under way; if it is not to be, it is closed without a word. */
-static int32_t finish_open(struct machnet_channel *channel, struct mn_flow *flow, int64_t timeout_ns)
+/* Waits for a flow that is under way; if it is not to be, it is closed without a word. *os_error: for MACHNET_ESYSTEM. */
+static int32_t finish_open(struct machnet_channel *channel, struct mn_flow *flow, int64_t timeout_ns, int *os_error)
 {
     int64_t now_ns = mn_now_ns();
     int64_t deadline_ns = timeout_ns < 0 ? -1 : timeout_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + timeout_ns;
     int32_t status = wait_decided(channel, flow, deadline_ns);
+    *os_error = status == MACHNET_ESYSTEM ? errno : 0;
     uint32_t state = atomic_load_explicit(&flow->state, memory_order_relaxed);
 
     if (status == MACHNET_OK && (state & MN_FLOW_OPEN) == 0)
@@ -206,13 +216,14 @@ int32_t machnet_flow_open(machnet_channel *channel, const machnet_address *local
     if (status == MACHNET_OK)
         status = mn_flow_make(&channel->flows, waits ? MN_FLOW_SILENT : 0, &made);
     if (status != MACHNET_OK)
-        return fail_open(status, local, remote, error);
+        return fail_open(status, status == MACHNET_ENOMEM ? ENOMEM : 0, local, remote, error);
     uint64_t token = atomic_load_explicit(&made->token, memory_order_relaxed);
     submit_open(channel, token, local, remote, mn_options_or_default(options)->open_timeout_ns);
     if (waits) {
-        status = finish_open(channel, made, timeout_ns);
+        int os_error;
+        status = finish_open(channel, made, timeout_ns, &os_error);
         if (status < 0)
-            return fail_open(status, local, remote, error);
+            return fail_open(status, os_error, local, remote, error);
     }
     mn_count(&channel->send.flows_opened, 1);
     *flow = token;

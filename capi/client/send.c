@@ -72,7 +72,7 @@ static int32_t take(struct machnet_channel *channel, struct mn_flow *flow, uint6
         mn_space_reclaim(channel);
         status = try_take(channel, flow, length, slot);
     }
-    if (status == MACHNET_OK)
+    if (status == MACHNET_OK || status == MACHNET_EMSGSIZE) /* it does not wait any more */
         mn_send_fed(channel, flow);
     else if (status == MACHNET_EAGAIN)
         mn_count(&channel->send.sends_blocked, 1);

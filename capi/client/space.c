@@ -376,15 +376,13 @@ int32_t mn_space_take(struct machnet_channel *channel, struct mn_flow *flow, uin
     if (length > MACHNET_MESSAGE_MAX)
         return MACHNET_EMSGSIZE;
     const uint32_t charge = length > 0 ? (uint32_t)mn_extent_class(length) : 0;
-    if (exceeds_share(channel, flow, charge))
-        return MACHNET_EAGAIN;
-    struct mn_slot *slot = find_slot(send, (uint32_t)length, charge);
+    const bool over_share = exceeds_share(channel, flow, charge);
+    struct mn_slot *slot = over_share ? NULL : find_slot(send, (uint32_t)length, charge);
     if (slot == NULL) {
-        if (send->free == NULL && send->fresh_slot == send->slot_count)
-            return MACHNET_EAGAIN;
-        if (!could_ever_fit(channel, (uint32_t)length))
+        if (charge > 0 && !could_ever_fit(channel, (uint32_t)length))
             return MACHNET_EMSGSIZE;
-        mn_control_grow(channel, (uint32_t)length);
+        if (!over_share && (send->free != NULL || send->fresh_slot < send->slot_count))
+            mn_control_grow(channel, (uint32_t)length);
         return MACHNET_EAGAIN;
     }
     flow->flight_bytes += charge;

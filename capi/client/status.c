@@ -18,17 +18,17 @@
     X(ENOENGINE, "No engine answers on the socket")                                                 \
     X(EENGINEGONE, "The engine ended while we were attached, or gave the channel up")               \
     X(EACCES, "The engine's socket may not be used by this user")                                   \
-    X(EQUOTA, "A limit of the engine for this user is reached")                                     \
+    X(EQUOTA, "A limit of this machine's engine for this user is reached, or one of the peer's")                                     \
     X(ESHUTDOWN, "The channel was shut down by this application")                                   \
     X(EPROTOCOL, "The other side broke the rules of the shared memory")                             \
     X(EBADTOKEN, "The token names nothing (any more) on this channel")                              \
     X(EMSGSIZE, "The message is longer than the buffer, or than any message may be")                \
     X(EADDRINUSE, "Another listener has this address")                                              \
     X(EADDRNOTAVAIL, "The engine does not own this address")                                        \
-    X(EREFUSED, "The peer answered that nothing listens there, or that it will not take the flow")  \
+    X(EREFUSED, "The peer answered that nothing listens there")  \
     X(EUNREACHABLE, "The peer's engine did not answer within the time for opening a flow")          \
     X(ECLOSED, "The flow was closed")                                                               \
-    X(ERESET, "The flow was aborted by the peer, or the peer's application died")                   \
+    X(ERESET, "The flow was aborted by the peer, or the peer's application died, or its engine was stopped")                   \
     X(EPEERDEAD, "The peer's engine was not heard for the dead-peer time")                          \
     X(EPEERRESTARTED, "The peer's engine has restarted and forgotten the flow")                     \
     X(ESYSTEM, "A system call failed")                                                              \

@@ -66,10 +66,19 @@ static void handle_ready(struct machnet_channel *channel, const struct epoll_eve
         } else if (fd == channel->control.socket) {
             mn_control_look(channel);
         } else if (fd == channel->wake.fd) {
-            mn_signal_clear(&channel->wake);
-            atomic_store_explicit(&channel->shared.woken, true, memory_order_relaxed);
+            mn_signal_clear(&channel->wake); /* `woken` tells whether a wait has answered it already */
         }
     }
+}
+
+/* True once for what was woken since the last time. First the descriptor, then the flag, against the order of machnet_channel_wake: so one
+ * that comes meanwhile leaves at least the flag. */
+static bool take_wake(struct machnet_channel *channel)
+{
+    if (!atomic_load_explicit(&channel->shared.woken, memory_order_relaxed))
+        return false;
+    mn_signal_clear(&channel->wake);
+    return atomic_exchange_explicit(&channel->shared.woken, false, memory_order_acq_rel);
 }
 
 /* epoll_pwait2 where the kernel has it, else with milliseconds, rounded up. Returns as epoll_wait. */
@@ -282,10 +291,8 @@ static int32_t poll_and_sleep(struct machnet_channel *channel, uint32_t mask, in
         int32_t held = look(channel, mask);
         if (held != 0)
             return held;
-        if (atomic_exchange_explicit(&channel->shared.woken, false, memory_order_acquire)) {
-            mn_signal_clear(&channel->wake);
+        if (take_wake(channel))
             return 0;
-        }
         int32_t status = mn_pause(channel, &poll_until_ns, deadline_ns);
         if (status == MACHNET_ETIMEDOUT) {
             held = look(channel, mask);
@@ -335,10 +342,8 @@ int32_t machnet_channel_wait(machnet_channel *channel, uint32_t mask, int64_t ti
         return held;
     }
     if (timeout_ns == 0) {
-        if (atomic_exchange_explicit(&channel->shared.woken, false, memory_order_acquire)) {
-            mn_signal_clear(&channel->wake);
+        if (take_wake(channel))
             return 0;
-        }
         mn_control_glance(channel, &channel->receive.idle);
         mn_settle(channel);
         return MACHNET_ETIMEDOUT;

@@ -116,7 +116,7 @@ void close_stalled(struct flow *flow, uint64_t now)
 
 void close_goes_on(struct flow *flow)
 {
-    if (closing_in_vain(flow)) {
+    if (closing_in_vain(flow) && !flow->disowned) {
         flow->deadline = NEVER;
     }
 }
@@ -126,7 +126,10 @@ void close_timeout(struct flow *flow, uint64_t now)
     if (flow->deadline > now) {
         return;
     }
-    if (closing_in_vain(flow)) {
+    if (flow->disowned && flow->state < FLOW_ENDED) {
+        flow_end(flow, TRANSPORT_RESET, now);
+        flow_forget(flow);
+    } else if (closing_in_vain(flow)) {
         flow_abort(flow, TRANSPORT_PEER_DEAD, WIRE_REASON_ABORTED, now);
     } else if (flow->state == FLOW_CLOSING) {
         flow_end(flow, deque_count(&flow->tx.messages) == 0 ? TRANSPORT_OK : TRANSPORT_CLOSED, now);
@@ -135,10 +138,19 @@ void close_timeout(struct flow *flow, uint64_t now)
     }
 }
 
-/* The peer does not know the flow. After our FIN and everything before it that means that it has closed too. */
+/* The peer does not know the flow. After our FIN and everything before it that means that it has closed too. Else it has reset the flow, or is another
+ * engine by now: it is asked which, by every RESET that comes, and for want of an answer it has reset it. */
 void close_reset_packet(struct flow *flow, uint64_t now)
 {
     bool closed = flow->state == FLOW_CLOSING && flow->fin_sent && deque_count(&flow->tx.messages) == 0;
+    if (!closed && flow->state < FLOW_ENDED && peer_ask(flow, now)) {
+        if (!flow->disowned) {
+            flow->disowned = true;
+            flow->deadline = min_u64(flow->deadline, now + linger(flow));
+            flow_timer(flow);
+        }
+        return;
+    }
     flow_end(flow, closed ? TRANSPORT_OK : TRANSPORT_RESET, now);
     flow_forget(flow);
 }

@@ -94,6 +94,8 @@ void peer_probe(struct transport *transport, const struct transport_path *path, 
 void peer_probe_reply(struct transport *transport, const struct transport_path *path, const struct wire_probe *probe,
                       uint64_t now);
 void peer_timeout(struct transport *transport, struct peer *peer, uint64_t now);
+/* Asks the flow's peer whether it is still who it was; false: that is not known of it, and there is nothing to ask. */
+bool peer_ask(struct flow *flow, uint64_t now);
 /* The peer takes packets of up to `peer_limit` bytes: the flow's longest payload follows. */
 void peer_limit_payload(struct flow *flow, uint32_t peer_limit);
 

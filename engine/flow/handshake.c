@@ -285,6 +285,19 @@ struct flow *flow_opening(const struct transport *transport, const struct transp
     return flow;
 }
 
+static enum transport_status refusal(uint16_t reason)
+{
+    switch (reason) {
+    case WIRE_REASON_VERSION:
+        return TRANSPORT_VERSION;
+    case WIRE_REASON_LIMIT:
+    case WIRE_REASON_NO_SPACE:
+        return TRANSPORT_LIMIT;
+    default:
+        return TRANSPORT_REFUSED;
+    }
+}
+
 void handshake_answer(struct transport *transport, const struct transport_path *path, const struct wire_header *header,
                       const struct wire_handshake *handshake, uint64_t now)
 {
@@ -297,7 +310,7 @@ void handshake_answer(struct transport *transport, const struct transport_path *
         opened(flow, path, header->packet_number, handshake, now);
         break;
     case WIRE_REFUSE:
-        flow_end(flow, handshake->reason == WIRE_REASON_VERSION ? TRANSPORT_VERSION : TRANSPORT_REFUSED, now);
+        flow_end(flow, refusal(handshake->reason), now);
         break;
     case WIRE_RETRY:
         retry(flow, handshake);

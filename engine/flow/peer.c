@@ -14,6 +14,7 @@ enum {
 };
 
 #define CLAIM_INTERVAL MILLISECONDS(100)
+#define ASK_INTERVAL MILLISECONDS(20)
 
 _Static_assert(sizeof(struct peer_key) == 36, "hashed as bytes: no padding");
 
@@ -232,15 +233,29 @@ void peer_heard(struct peer *peer, uint64_t now)
     peer->unanswered = 0;
 }
 
-/* Ends the peer's established flows, all or those of another epoch than the one believed. */
-static void end_flows(struct transport *transport, struct peer *peer, bool all, enum transport_status status,
+enum which { ALL, OF_ANOTHER_EPOCH /* than the one believed */, DISOWNED };
+
+static bool meant(const struct peer *peer, const struct flow *flow, enum which which)
+{
+    switch (which) {
+    case OF_ANOTHER_EPOCH:
+        return flow->peer_epoch != peer->epoch;
+    case DISOWNED:
+        return flow->disowned;
+    default:
+        return true;
+    }
+}
+
+/* Ends the peer's established flows, or some of them. */
+static void end_flows(struct transport *transport, struct peer *peer, enum which which, enum transport_status status,
                       uint64_t now)
 {
     struct flow *flow, *next;
     peer->flow_count++;
     DL_FOREACH_SAFE2(peer->flows, flow, next, peer_next)
     {
-        if (flow_on_network(flow) && (all || flow->peer_epoch != peer->epoch)) {
+        if (flow_on_network(flow) && meant(peer, flow, which)) {
             flow_end(flow, status, now);
             flow_forget(flow);
         }
@@ -263,7 +278,7 @@ static void engine_gone(struct transport *transport, struct peer_key any, uint64
         struct peer *peer = host_next_peer(host);
         if (knows(peer, epoch)) {
             peer->known = false;
-            end_flows(transport, peer, true, TRANSPORT_PEER_RESTARTED, now);
+            end_flows(transport, peer, ALL, TRANSPORT_PEER_RESTARTED, now);
             host = host_find(transport, &any, &key); /* it goes with its last peer */
         }
     }
@@ -282,6 +297,18 @@ static void send_probe(struct transport *transport, struct peer *peer, uint64_t 
             .nonce = peer->nonce, .epoch = peer->epoch, .own_epoch = transport->config.epoch};
         reply->length = (uint16_t)wire_probe_encode(reply->bytes, WIRE_PROBE, &probe);
     }
+}
+
+bool peer_ask(struct flow *flow, uint64_t now)
+{
+    struct peer *peer = flow->peer;
+    if (!peer || !peer->known) {
+        return false;
+    }
+    if (!peer->probing || now - peer->probed >= ASK_INTERVAL) {
+        send_probe(flow->transport, peer, now);
+    }
+    return true;
 }
 
 /* Somebody at this address says that it is the engine of `epoch`: one peer of another epoch is asked. */
@@ -337,7 +364,7 @@ void peer_believe(struct transport *transport, struct peer *peer, uint64_t epoch
     }
     if (changed) {
         transport->counters.peers_restarted++;
-        end_flows(transport, peer, false, TRANSPORT_PEER_RESTARTED, now);
+        end_flows(transport, peer, OF_ANOTHER_EPOCH, TRANSPORT_PEER_RESTARTED, now);
         engine_gone(transport, peer->key, before, now);
     } else {
         ask_others(transport, peer->host, epoch, now);
@@ -373,7 +400,9 @@ void peer_probe_reply(struct transport *transport, const struct transport_path *
         claim_tell(transport, &peer->key, probe->own_epoch, true, now);
         engine_gone(transport, peer->key, peer->epoch, now);
     } else if (probe->result == WIRE_PROBE_NO_FLOWS) {
-        end_flows(transport, peer, true, TRANSPORT_RESET, now);
+        end_flows(transport, peer, ALL, TRANSPORT_RESET, now);
+    } else {
+        end_flows(transport, peer, DISOWNED, TRANSPORT_RESET, now);
     }
 }
 
@@ -389,7 +418,7 @@ void peer_timeout(struct transport *transport, struct peer *peer, uint64_t now)
         peer->known = false;
         heap_set(&transport->heap, &peer->timer, NEVER);
         transport->counters.peers_dead++;
-        end_flows(transport, peer, true, TRANSPORT_PEER_DEAD, now);
+        end_flows(transport, peer, ALL, TRANSPORT_PEER_DEAD, now);
         return;
     }
     if (now < peer->heard + interval) {

@@ -226,6 +226,7 @@ struct flow {
     bool handshake_wanted, fin_wanted, reset_wanted, credit_wanted, blocked_wanted;
     bool fin_sent, fin_acknowledged, fin_received, reset_acknowledged;
     bool lingering, settled;
+    bool disowned; /* the peer does not know it: whether it is still the same engine is being asked, until the deadline */
     bool hashed; /* in transport->by_remote, by remote_cid and path.remote */
     bool in_transmit, in_first, in_opening, in_undelivered, in_waiting, in_reap; /* in_opening: of the two lists of senders, that of its owner */
     bool over_share; /* waits for its reader to give something back */

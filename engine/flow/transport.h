@@ -25,7 +25,7 @@ enum transport_status {
     TRANSPORT_OK = 0,
     TRANSPORT_CLOSED = 1, /* the peer's application closed after its last message */
     TRANSPORT_RESET = 2,  /* aborted by the peer, or its application died */
-    TRANSPORT_REFUSED = 3,
+    TRANSPORT_REFUSED = 3, /* nobody listens there */
     TRANSPORT_UNREACHABLE = 4, /* no answer within the open timeout */
     TRANSPORT_PEER_DEAD = 5,
     TRANSPORT_PEER_RESTARTED = 6,
@@ -34,6 +34,7 @@ enum transport_status {
     TRANSPORT_ABORTED = 9,  /* by our own application */
     TRANSPORT_NO_MEMORY = 10,
     TRANSPORT_TOO_LONG = 11, /* a message longer than the peer's channel can take */
+    TRANSPORT_LIMIT = 12,    /* the peer has no room for one more flow */
 };
 
 /* An extent of the receive arena, owned by the caller who reserved it. */

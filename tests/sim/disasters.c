@@ -174,7 +174,7 @@ static void note_causes(struct world *world)
     ledger->links_fail = impairments->loss_ppm > 0 || impairments->burst_ppm > 0 || impairments->tail_ppm > 0 ||
                          impairments->corrupt_ppm > 0 || plan->partition_ns > 0;
     ledger->peers_may_die = plan->partition_ns > PARTITION_SURVIVED_NS;
-    ledger->nobody_listens = plan->max_flows < 4096; /* a flow may be refused for their number, too */
+    ledger->few_flows = plan->max_flows < 4096;
 }
 
 static uint64_t or_never(uint64_t at_ns)

@@ -267,7 +267,7 @@ static bool graceful(const struct end *end)
 /* A peer's application may never have learnt of a flow. */
 static bool may_be_unaccepted(const struct ledger *ledger)
 {
-    return ledger->owners_die || ledger->engines_restart || ledger->nobody_listens;
+    return ledger->owners_die || ledger->engines_restart || ledger->nobody_listens || ledger->few_flows;
 }
 
 /* The peer has given up the flow, and not because this side had. */
@@ -338,6 +338,8 @@ static bool has_cause(const struct ledger *ledger, const struct end *end)
     case TRANSPORT_TOO_LONG:
     case TRANSPORT_NO_MEMORY:
         return false;
+    case TRANSPORT_LIMIT:
+        return end->opener && !end->established && ledger->few_flows;
     }
     return false;
 }
@@ -381,7 +383,7 @@ const char *ledger_status_name(enum transport_status status)
 {
     static const char *const names[] = {
         "OK",       "CLOSED",  "RESET",   "REFUSED",   "UNREACHABLE", "PEER_DEAD", "PEER_RESTARTED",
-        "PROTOCOL", "VERSION", "ABORTED", "NO_MEMORY", "TOO_LONG",
+        "PROTOCOL", "VERSION", "ABORTED", "NO_MEMORY", "TOO_LONG",    "LIMIT",
     };
     return (unsigned)status < sizeof names / sizeof *names ? names[status] : "?";
 }

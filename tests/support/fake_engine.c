@@ -23,11 +23,16 @@ union message {
     uint8_t bytes[MN_CONTROL_BYTES_MAX];
 };
 
-static void expect(int socket, uint16_t type, union message *message)
+static bool hear(int socket, uint16_t type, union message *message)
 {
     uint32_t fds;
     int length = mn_control_receive(socket, message->bytes, NULL, 0, &fds, 0);
-    if (length <= 0 || message->header.type != type)
+    return length > 0 && message->header.type == type;
+}
+
+static void expect(int socket, uint16_t type, union message *message)
+{
+    if (!hear(socket, type, message))
         abort();
 }
 
@@ -102,7 +107,7 @@ static void *answer(void *argument)
                                                             MN_DESCRIPTOR_EVENT},
                                             .message = "the fake engine has no room"};
     union message message;
-    int fds[6];
+    int fds[6] = {-1, -1, -1, -1, -1, -1}, own[4];
 
     engine->context = accept_hello(engine);
     if (engine->hello_status < 0 || engine->hello_version != 0)
@@ -110,6 +115,7 @@ static void *answer(void *argument)
     engine->control = accept_hello(engine);
     expect(engine->control, MN_CONTROL_ATTACH, &message);
     make_memory(engine, fds);
+    memcpy(own, fds, sizeof own);
     for (int i = 0; i < 3; i++)
         offer.region_bytes[i] = engine->bytes[i];
     if (engine->later) {
@@ -117,12 +123,20 @@ static void *answer(void *argument)
         offer.descriptors[offer.descriptor_count++] = 99;
     }
     mn_control_prepare(&offer.header, MN_CONTROL_ATTACH_OFFER, message.header.request, engine->attach_status);
-    send_answer(engine, &offer, fds, engine->attach_status < 0 ? 0 : offer.descriptor_count);
-    for (int i = 0; i < 4; i++)
-        close(fds[i]);
+    if (engine->spoil != NULL)
+        engine->spoil(engine, &offer, fds);
+    uint32_t fd_count = 0;
+    while (fd_count < 6 && fds[fd_count] >= 0)
+        fd_count++;
+    send_answer(engine, &offer, fds, engine->attach_status < 0 ? 0 : fd_count);
+    for (uint32_t i = 0; i < 4; i++)
+        close(own[i]);
     if (engine->attach_status < 0)
         return NULL;
-    expect(engine->control, MN_CONTROL_ATTACH_MAPPED, &message);
+    if (engine->spoil == NULL)
+        expect(engine->control, MN_CONTROL_ATTACH_MAPPED, &message);
+    else if (!hear(engine->control, MN_CONTROL_ATTACH_MAPPED, &message))
+        return NULL;
     mn_control_prepare(&offer.header, MN_CONTROL_ATTACHED, message.header.request, MACHNET_OK);
     send_answer(engine, &offer, NULL, 0);
     return NULL;

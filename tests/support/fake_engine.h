@@ -23,6 +23,8 @@ struct fake_engine {
     int32_t hello_status, attach_status; /* what the handshake answers */
     bool later;                          /* does what control.h lets a later engine do: see fake_engine_say_more */
     uint16_t hello_version;              /* of the control protocol, in its answer; 0: the right one */
+    /* NULL, or changes the offer, its descriptors (-1: left out) or the memory before the client gets it: it is not expected to go on. */
+    void (*spoil)(struct fake_engine *engine, struct mn_control_attach_offer *offer, int fds[6]);
     uint32_t max_flows;
     uint64_t send_bytes_max;
     struct mn_header *header;

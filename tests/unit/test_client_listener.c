@@ -44,7 +44,8 @@ static void hear(uint16_t type, struct mn_control_listen *listen)
     *listen = message.listen;
 }
 
-static void answer(const struct mn_control_listen *question, uint16_t type, int32_t status, uint64_t token, uint16_t port)
+static void answer(const struct mn_control_listen *question, uint16_t type, int32_t status, uint64_t token,
+                   uint16_t port)
 {
     struct mn_control_listen reply = *question;
     mn_control_prepare(&reply.header, type, question->header.request, status);
@@ -141,13 +142,15 @@ Test(listener_hostile, answers_that_no_engine_gives, .timeout = 60)
         int32_t status;
         uint64_t token;
         uint16_t port;
-    } bad[] = {{MACHNET_OK, 0, 7000}, {MACHNET_OK, 5, 0}, {1, 5, 7000}};
+    } bad[] = {{MACHNET_OK, 0, 7000},      {MACHNET_OK, 5, 0},           {1, 5, 7000},        {MACHNET_EAGAIN, 0, 7000},
+               {MACHNET_EFORKED, 0, 7000}, {MACHNET_EBADTOKEN, 0, 7000}, {INT32_MIN, 0, 7000}};
 
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         uint64_t listener = 0;
         memset(&engine, 0, sizeof engine);
         attach();
-        cr_assert_eq(open_listener(bad[i].status, bad[i].token, bad[i].port, &listener), MACHNET_EPROTOCOL, "case %zu", i);
+        cr_assert_eq(open_listener(bad[i].status, bad[i].token, bad[i].port, &listener), MACHNET_EPROTOCOL, "case %zu",
+                     i);
         cr_assert_eq(listener, 0);
         detach();
     }

@@ -48,6 +48,8 @@ Test(transport_receive, reset_packets_need_a_proof)
     cr_assert_eq(transport_counters(pair.a.transport)->resets_ignored, 4);
     cr_assert_eq(flow->ended, 0);
     pair_inject(&pair.a, &pair.b.path.local, reset, sizeof reset);
+    pair.fate = NULL;
+    pair_run(&pair, 2 * pair.delay); /* the peer is asked, and is who it was */
     expect_end(flow, TRANSPORT_RESET);
     pair_fini(&pair);
 }

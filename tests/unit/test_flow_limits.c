@@ -168,7 +168,7 @@ Test(handshake_init, flows_beyond_the_owners_limit_are_refused)
     struct pair_flow *third = pair_open(&pair.a, PAIR_PORT);
     pair_run(&pair, 10 * PAIR_MS);
     cr_assert_eq(pair.b.accepted_count, 2);
-    expect_end(third, TRANSPORT_REFUSED);
+    expect_end(third, TRANSPORT_LIMIT);
     pair_fini(&pair);
 }
 

@@ -61,7 +61,7 @@ Test(transport_open, refused_when_the_peer_has_no_flow_left)
     struct pair_flow *third = pair_open(&pair.a, PAIR_PORT);
     pair_run(&pair, 5 * PAIR_MS);
     cr_assert_eq(first->established + second->established, 2);
-    expect_end(third, TRANSPORT_REFUSED);
+    expect_end(third, TRANSPORT_LIMIT);
     pair_fini(&pair);
 }
 

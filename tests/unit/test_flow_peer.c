@@ -61,11 +61,83 @@ Test(transport_receive, a_restarted_peer_is_noticed_by_sending)
     struct pair pair;
     pair_init(&pair);
     struct pair_flow *flow = pair_connect(&pair);
+    struct pair_flow *idle = pair_open(&pair.a, PAIR_PORT); /* it learns of it by the other's question */
+    pair_run(&pair, 10 * PAIR_MS);
     restart_b(&pair);
     pair_send(flow, 10);
-    pair_run(&pair, 2 * pair.delay);
+    pair_run(&pair, 4 * pair.delay);
+    expect_end(flow, TRANSPORT_PEER_RESTARTED);
+    expect_end(idle, TRANSPORT_PEER_RESTARTED);
+    cr_assert_eq(flow->sent_failed, 1);
+    pair_fini(&pair);
+}
+
+static enum pair_fate drop_first_probes(struct pair *pair, uint64_t index, const struct pair_side *from,
+                                        const uint8_t *packet, size_t length)
+{
+    (void)index, (void)length;
+    if (from != &pair->a || (packet[0] & 0xf) != WIRE_PROBE || pair->argument == 0)
+        return PAIR_PASS;
+    pair->argument--;
+    return PAIR_DROP;
+}
+
+Test(transport_receive, a_restarted_peer_is_asked_again)
+{
+    struct pair pair;
+    pair_init(&pair);
+    struct pair_flow *flow = pair_connect(&pair);
+    restart_b(&pair);
+    pair.fate = drop_first_probes;
+    pair.argument = 2;
+    pair_send(flow, 10);
+    pair_run(&pair, 200 * PAIR_MS);
+    cr_assert_eq(pair.argument, 0);
+    expect_end(flow, TRANSPORT_PEER_RESTARTED);
+    pair_fini(&pair);
+}
+
+Test(transport_receive, a_peer_that_resets_and_does_not_say_who_it_is_has_reset)
+{
+    struct pair pair;
+    pair_init(&pair);
+    struct pair_flow *flow = pair_connect(&pair);
+    restart_b(&pair);
+    pair.fate = drop_first_probes;
+    pair.argument = UINT64_MAX;
+    pair_send(flow, 10);
+    pair_run(&pair, 100 * PAIR_MS);
+    cr_assert_eq(flow->ended, 0);
+    cr_assert_leq(UINT64_MAX - pair.argument, 6, "%llu probes", (unsigned long long)(UINT64_MAX - pair.argument));
+    pair_run(&pair, 900 * PAIR_MS);
     expect_end(flow, TRANSPORT_RESET);
     cr_assert_eq(flow->sent_failed, 1);
+    pair_fini(&pair);
+}
+
+/* The peer has taken us for dead and forgotten one flow, and another is new: it is the same engine as before. */
+Test(transport_receive, a_peer_that_forgot_a_flow_has_not_restarted)
+{
+    struct pair pair;
+    pair_init(&pair);
+    pair_stop(&pair.b);
+    pair.b.config.dead_peer_ns = 100 * PAIR_MS;
+    pair_start(&pair.b);
+    struct pair_flow *forgotten = pair_connect(&pair);
+    pair.fate = drop_all;
+    pair_run(&pair, 500 * PAIR_MS);
+    expect_end(&pair.b.flows[0], TRANSPORT_PEER_DEAD);
+    pair_close(&pair.b.flows[0], false);
+    pair_run(&pair, 2000 * PAIR_MS);
+    pair.fate = NULL;
+    struct pair_flow *fresh = pair_open(&pair.a, PAIR_PORT);
+    pair_run(&pair, 10 * PAIR_MS);
+    cr_assert_eq(fresh->established, 1);
+    cr_assert_eq(forgotten->ended, 0);
+    pair_send(forgotten, 10);
+    pair_run(&pair, 10 * PAIR_MS);
+    expect_end(forgotten, TRANSPORT_RESET);
+    cr_assert_eq(fresh->ended, 0);
     pair_fini(&pair);
 }
 

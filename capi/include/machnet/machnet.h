@@ -7,21 +7,25 @@
  * Words. The *engine* (machnetd) is the one process of a machine that owns the network interface. A *channel* is a
  * shared memory between this process and the engine. A *flow* is a reliable, ordered, bidirectional sequence of
  * *messages* between two channels, named by two addresses. A *listener* accepts flows at one address. A *token* is a
- * uint64_t that names a flow, a listener or a buffer of one channel; it is never 0, and a stale or foreign one is
- * answered with a status code.
+ * uint64_t that names a flow, a listener or a buffer of one channel; it is never 0, and a stale one is answered with a
+ * status code (MACHNET_EBADTOKEN). A flow's and a buffer's may be the same number: what it names is told by the call.
  *
  * Results. A function that returns int32_t returns a value >= 0 (MACHNET_OK, a count or a mask) on success and a
  * negative `enum machnet_status` otherwise. Each names all that it can return, but for MACHNET_EINVAL (an argument is
  * out of its documented range, or NULL where a pointer is needed) and, in a child process after fork(), MACHNET_EFORKED,
  * and with three words for these sets:
- *   "unattached"  MACHNET_ENOENGINE, _EENGINEGONE, _EACCES, _EQUOTA, _EVERSION, _EPROTOCOL, _ENOMEM, _ESYSTEM
+ *   "unattached"  there is no engine for us. MACHNET_ENOENGINE, _EENGINEGONE (it closed the connection), _EACCES, _EQUOTA (a
+ *                 limit of the engine for this user: connections, channels, bytes), _EVERSION (library and engine, or
+ *                 library and caller), _EPROTOCOL (the engine's answer makes no sense to this library), _ENOMEM (of this
+ *                 process where machnet_error.os_error is not 0, else of the engine), _ESYSTEM
  *   "gone"        the channel is gone. MACHNET_ESHUTDOWN: machnet_channel_shutdown was called. _EENGINEGONE: the engine
  *                 ended, or had to give the channel up. _EPROTOCOL: one side broke the rules of the shared memory
  *   "ended"       why the flow ended or could not be opened, as in its MACHNET_EVENT_CLOSED. MACHNET_ECLOSED, _ERESET,
  *                 _EREFUSED, _EUNREACHABLE, _EPEERDEAD, _EPEERRESTARTED, _EPEERPROTOCOL, _EPEERMSGSIZE, _EVERSION (the
- *                 engines have none in common), _EADDRNOTAVAIL, _EQUOTA, _ENOMEM (of an engine)
- * Control calls also fill a `machnet_error` of the caller, which may be NULL. On failure nothing else is written, unless
- * a function says so.
+ *                 two engines), _EADDRNOTAVAIL, _EQUOTA (no room for one more flow: of this user at this machine's
+ *                 engine, or at the peer), _ENOMEM (of this machine's engine)
+ * A status that this header does not know, of a newer library or engine, is a failure like the others. Calls that take a
+ * `machnet_error` (which may be NULL) fill it when they fail. On failure nothing else is written, unless a function says so.
  *
  * Arguments. What the caller passes in is copied before the call returns, unless a function says otherwise; `flags`, and
  * reserved fields of structs that a call reads, are 0 (MACHNET_EINVAL). Calls fill reserved fields with 0. Texts are UTF-8
@@ -67,7 +71,7 @@ enum machnet_status {
     MACHNET_OK = 0,
     MACHNET_EAGAIN = -1,       /* nothing there, or no space now: wait, then call again */
     MACHNET_EINVAL = -2,       /* an argument is out of range */
-    MACHNET_ENOMEM = -3,       /* memory, descriptors or address space are exhausted */
+    MACHNET_ENOMEM = -3,       /* memory, descriptors or address space are exhausted: here if machnet_error.os_error != 0, else the engine's */
     MACHNET_ENOTSUP = -4,      /* this library does not know the option, or the call has no use for it */
     MACHNET_EVERSION = -5,     /* library and caller, library and engine, or two engines have no version in common */
     MACHNET_EFORKED = -6,      /* this process is a child of the one that opened the handle */
@@ -76,19 +80,20 @@ enum machnet_status {
     MACHNET_ENOENGINE = -9,    /* no engine answers on the socket */
     MACHNET_EENGINEGONE = -10, /* the engine ended while we were attached, or gave the channel up */
     MACHNET_EACCES = -11,      /* the engine's socket may not be used by this user */
-    MACHNET_EQUOTA = -12,      /* a limit of the engine for this user is reached */
+    MACHNET_EQUOTA = -12,      /* a limit of the engine for this user is reached; of a flow also: the peer has no room for it */
     MACHNET_ESHUTDOWN = -13,   /* the channel was shut down by this application */
     MACHNET_EPROTOCOL = -14,   /* the other side broke the rules of the shared memory: the channel is gone */
     MACHNET_EBADTOKEN = -15,   /* the token names nothing (any more) on this channel */
     MACHNET_EMSGSIZE = -16,    /* the message is longer than the buffer, or than any message may be */
     MACHNET_EADDRINUSE = -17,  /* another listener has this address */
     MACHNET_EADDRNOTAVAIL = -18, /* the engine does not own this address */
-    MACHNET_EREFUSED = -19,    /* the peer answered that nothing listens there, or that it will not take the flow */
+    MACHNET_EREFUSED = -19,    /* the peer answered that nothing listens there (MACHNET_EQUOTA: something does, but has no room) */
     MACHNET_EUNREACHABLE = -20, /* no answer from the peer's engine within the time for opening a flow */
     MACHNET_ECLOSED = -21,     /* the peer application closed the flow (after its last message), or this side did */
-    MACHNET_ERESET = -22,      /* the flow was aborted: by the peer, or because the peer's application died */
+    MACHNET_ERESET = -22,      /* the flow was aborted: by the peer, or because its application died, or its engine was stopped */
     MACHNET_EPEERDEAD = -23,   /* the peer's engine was not heard for the dead-peer time */
-    MACHNET_EPEERRESTARTED = -24, /* the peer's engine has restarted and forgotten the flow */
+    MACHNET_EPEERRESTARTED = -24, /* the peer's engine was killed and started anew, and knows nothing of the flow. MACHNET_ERESET, if only
+                                     this much is known: that the peer has forgotten the flow */
     MACHNET_ESYSTEM = -25,     /* a system call failed; machnet_error.os_error has its errno */
     MACHNET_EPEERPROTOCOL = -26, /* the peer's engine broke the rules of the wire: the flow is ended, the channel lives */
     MACHNET_ELOWMEMORY = -27,  /* this process has no memory to note a new flow; nothing is lost: free some, call again */
@@ -100,7 +105,7 @@ enum machnet_status {
 const char *machnet_status_name(int32_t status);
 const char *machnet_status_text(int32_t status);
 
-/* Filled by control calls that fail. 256 bytes. `message` is a sentence that says what was tried, what went wrong and
+/* Filled by calls that fail. 256 bytes. `message` is a sentence that says what was tried, what went wrong and
  * what to do next; it is cut to fit. */
 typedef struct machnet_error {
     int32_t status;       /* the status that was returned */
@@ -116,14 +121,15 @@ typedef struct machnet_error {
 typedef struct machnet_options machnet_options;
 
 enum machnet_option {
-    MACHNET_OPTION_SOCKET_PATH = 1,     /* str; context. The engine's socket. Default: $MACHNET_SOCKET, else
+    MACHNET_OPTION_SOCKET_PATH = 1,     /* str <= 107 bytes; context. The engine's socket. Default: $MACHNET_SOCKET, else
                                            /run/machnet/machnet.sock, else $XDG_RUNTIME_DIR/machnet.sock */
     MACHNET_OPTION_NAME = 2,            /* str <= 31 bytes; channel. Shown by `machnet status`. Default: the program's name */
-    MACHNET_OPTION_SEND_BYTES = 3,      /* u64; channel. Most bytes of the send arena. Default 64 MiB; grows on demand */
-    MACHNET_OPTION_RECEIVE_BYTES = 4,   /* u64; channel. Most bytes of the receive arena. Default 64 MiB; grows on demand. Less than
-                                           16 MiB is taken as that, so that the longest message has room */
-    MACHNET_OPTION_SPIN_NS = 5,         /* u64 ns; channel. An adaptive wait polls at most this long before it sleeps. Default 150 us */
-    MACHNET_OPTION_OPEN_TIMEOUT_NS = 6, /* u64 ns; flow. The peer must answer within it. Default 3 s, at least 1 ms */
+    MACHNET_OPTION_SEND_BYTES = 3,      /* u64, 64 KiB .. 64 GiB; channel. Most bytes of the send arena. Default 64 MiB; grows on
+                                           demand, as far as the engine has memory for this user */
+    MACHNET_OPTION_RECEIVE_BYTES = 4,   /* u64, 64 KiB .. 64 GiB; channel. Most bytes of the receive arena. Default 64 MiB; grows on
+                                           demand. Less than 16 MiB is taken as that, so that the longest message has room */
+    MACHNET_OPTION_SPIN_NS = 5,         /* u64 ns <= 1 h; channel. An adaptive wait polls at most this long before it sleeps. Default 150 us */
+    MACHNET_OPTION_OPEN_TIMEOUT_NS = 6, /* u64 ns, 1 ms .. 1 h; flow. The peer must answer within it. Default 3 s */
     MACHNET_OPTION_POLL = 7,            /* u64, enum machnet_poll; channel. How calls wait. Default MACHNET_POLL_ADAPTIVE */
 };
 
@@ -160,7 +166,7 @@ void machnet_context_unref(machnet_context *context);
 /* Writes what the engine says of itself into `buffer` as one JSON object (UTF-8, NUL-terminated), the same that
  * `machnet status --json` prints; *length is set to its length in bytes without the NUL. Control.
  * MACHNET_EMSGSIZE: `capacity` (bytes) is too small, *length says what is needed (it may have grown at the next call).
- * Unattached. */
+ * Unattached. After a failure `buffer` may hold a part of it, without an end. */
 int32_t machnet_context_status(machnet_context *context, char *buffer, uint64_t capacity, uint64_t *length,
                                machnet_error *error);
 
@@ -176,8 +182,8 @@ int32_t machnet_channel_open(machnet_context *context, const machnet_options *op
 /* Takes one more reference. Any thread. MACHNET_OK. */
 int32_t machnet_channel_ref(machnet_channel *channel);
 
-/* Detaches: the engine aborts all flows of the channel and closes its listeners, all waits return, all calls answer
- * MACHNET_ESHUTDOWN, borrowed buffers stay readable until they are released. Idempotent. Any thread. */
+/* Detaches: the engine aborts all flows of the channel and closes its listeners, all waits return, all calls with "gone" among
+ * their statuses answer MACHNET_ESHUTDOWN, borrowed buffers stay readable until they are released. Idempotent. Any thread. */
 int32_t machnet_channel_shutdown(machnet_channel *channel);
 
 /* Gives one reference back; the last one shuts the channel down, and no other call may be under way then. Memory is unmapped
@@ -195,16 +201,18 @@ enum machnet_wait {
     MACHNET_WAIT_RECEIVE = 1, /* a message can be received; or a flow has ended since a wait last returned this bit: the next receive
                                  call on that flow gives its messages, then the status of its end. One that we have closed does not count */
     MACHNET_WAIT_EVENT = 2,   /* machnet_channel_events has something */
-    MACHNET_WAIT_SEND = 4,    /* a flow that answered MACHNET_EAGAIN to a send can send again. That it has ended is told by the others */
+    MACHNET_WAIT_SEND = 4,    /* MACHNET_EVENT_SEND_SPACE is there for a flow. That the flow has ended is told by the others */
 };
 
-/* Waits until something of `mask` holds (an OR of enum machnet_wait) and returns the part of the mask that does.
- * timeout_ns < 0 waits for ever, 0 only looks. A wake makes it return 0. Receive side.
+/* Waits until something of `mask` holds (an OR of enum machnet_wait, not 0) and returns the part of the mask that does.
+ * timeout_ns < 0 waits for ever, 0 only looks. A wake makes it return 0, if nothing of the mask holds. Receive side.
  * MACHNET_ETIMEDOUT, MACHNET_EINTR, MACHNET_ELOWMEMORY, gone. MACHNET_ESYSTEM: the channel's descriptor was closed by somebody. */
 int32_t machnet_channel_wait(machnet_channel *channel, uint32_t mask, int64_t timeout_ns);
 
-/* Makes the present or else the next machnet_channel_wait return, and the descriptor readable until then or until
- * machnet_channel_events returned MACHNET_EAGAIN. Any thread; async-signal-safe. */
+/* Makes the present or else the next machnet_channel_wait return 0, and the descriptor readable until then or until
+ * machnet_channel_events returned MACHNET_EAGAIN. It ends one wait; wakes that came before that count as one with it. A wait that
+ * returned something else has not used it up. A machnet_flow_open that waits goes on, and leaves the wake to the next wait. Any
+ * thread; async-signal-safe. */
 int32_t machnet_channel_wake(machnet_channel *channel);
 
 enum machnet_event_type {
@@ -212,7 +220,10 @@ enum machnet_event_type {
     MACHNET_EVENT_ACCEPTED = 2,        /* `listener` accepted `flow`; close it when done */
     MACHNET_EVENT_CLOSED = 3,          /* `flow` ended or could not be opened: `status` says why. It comes once for each flow, after
                                           all its messages can be received; they stay receivable until machnet_flow_close */
-    MACHNET_EVENT_SEND_SPACE = 4,      /* `flow` answered MACHNET_EAGAIN to a send before and can send again */
+    MACHNET_EVENT_SEND_SPACE = 4,      /* a call on `flow` was refused for want of space, and there is some now: another is worth while. One comes
+                                          after each refusal (several in a row count as one), unless the flow ends. Refusals are MACHNET_EAGAIN
+                                          of send_copy, send_packed, send_reserve and send_commit, and a send_packed that stopped for want of
+                                          space at a record of `flow`. MACHNET_EAGAIN of flow_open and flow_close brings no event */
     MACHNET_EVENT_RECEIVE_STALLED = 5, /* `flow` waits for receive space, and there is no more memory for it: `value`, never 0, is the bytes
                                           this application holds borrowed or unread */
     MACHNET_EVENT_LISTENER_CLOSED = 6, /* reserved: `listener` was closed by the engine; today's engine never does that */
@@ -228,11 +239,11 @@ typedef struct machnet_event {
     uint64_t reserved[4]; /* 0 */
 } machnet_event;
 
-/* Takes up to `max` events and returns how many (>= 1). At most a few events are kept for each flow; none is lost.
+/* Takes up to `max` events (1 .. INT32_MAX) and returns how many (>= 1). At most a few events are kept for each flow; none is lost.
  * Receive side. MACHNET_EAGAIN: none now. MACHNET_ELOWMEMORY. Gone (MACHNET_EENGINEGONE after the last event). */
 int32_t machnet_channel_events(machnet_channel *channel, machnet_event *events, uint32_t max, uint32_t flags);
 
-/* Writes up to `max` counters, in the order of their names, and returns how many there are; the names are given by
+/* Writes up to `max` counters (0: none), in the order of their names, and returns how many there are; the names are given by
  * machnet_stat_name(0 ...), which returns NULL past the last (static, not owned). Counters only grow, unless the name ends
  * in "_now". Any thread. */
 int32_t machnet_channel_stats(machnet_channel *channel, uint64_t *values, uint32_t max);
@@ -242,7 +253,7 @@ const char *machnet_stat_name(uint32_t index);
 
 /* An IP address and a flow port. 32 bytes. An IPv4 address is kept as ::ffff:a.b.c.d. */
 typedef struct machnet_address {
-    uint8_t ip[16];       /* network order; all zero: any address of the engine */
+    uint8_t ip[16];       /* network order; all zero: any address of the engine, of both families. ::ffff:0.0.0.0 is the same */
     uint16_t port;        /* host order; 0: let the engine choose (local addresses) */
     uint16_t reserved16;  /* 0 */
     uint32_t reserved32;  /* 0 */
@@ -253,19 +264,21 @@ enum {
     MACHNET_ADDRESS_TEXT_MAX = 64, /* bytes that machnet_address_format needs at most, with the NUL */
 };
 
-/* Reads "10.0.0.2:7000", "[fd00::2]:7000" or ":7000" (any address). MACHNET_EINVAL: it is none of these. Any thread. */
+/* Reads "10.0.0.2:7000", "[fd00::2]:7000" or ":7000" (any address; so are "0.0.0.0:7000" and "[::]:7000", which give all zero, too).
+ * No names, no zones. MACHNET_EINVAL: it is none of these. Any thread. */
 int32_t machnet_address_parse(const char *text, machnet_address *address);
 
-/* Writes the address as text, NUL-terminated. MACHNET_EMSGSIZE: `capacity` (bytes) is too small. Any thread. */
+/* Writes the address as text (any address as ":7000"), NUL-terminated. MACHNET_EMSGSIZE: `capacity` (bytes) is too small. Any thread. */
 int32_t machnet_address_format(const machnet_address *address, char *text, uint64_t capacity);
 
 /* ---- Listener ------------------------------------------------------------------------------------------------ */
 
-/* Accepts flows at `local`: a port of one address of the engine, or of all (ip all zero). The token is valid when the call
+/* Accepts flows at `local`: a port of one address of the engine, or of all (any address). The token is valid when the call
  * returns; flows are announced by MACHNET_EVENT_ACCEPTED. With port 0 the engine chooses a free one of 49152 and above
  * (machnet_listener_address tells it). `options` may be NULL. Control.
- * MACHNET_EADDRINUSE, MACHNET_EADDRNOTAVAIL, MACHNET_EQUOTA, MACHNET_ENOTSUP (option), gone. MACHNET_ENOMEM, MACHNET_ESYSTEM: nothing
- * was asked for, or the engine refused. MACHNET_ETIMEDOUT: no answer; there will be no listener. */
+ * MACHNET_EADDRINUSE (also if no port is free), MACHNET_EADDRNOTAVAIL, MACHNET_EQUOTA (listeners of this user), MACHNET_ENOTSUP
+ * (option), gone. MACHNET_ENOMEM (as in "unattached"), MACHNET_ESYSTEM: there is no listener. MACHNET_ETIMEDOUT: no answer; there
+ * will be no listener. */
 int32_t machnet_listener_open(machnet_channel *channel, const machnet_address *local, const machnet_options *options,
                               uint64_t *listener, machnet_error *error);
 
@@ -274,7 +287,7 @@ int32_t machnet_listener_open(machnet_channel *channel, const machnet_address *l
 int32_t machnet_listener_address(machnet_channel *channel, uint64_t listener, machnet_address *local);
 
 /* Stops accepting; flows that were accepted live on, but for those whose ACCEPTED is still to be told by the engine. Control.
- * MACHNET_EBADTOKEN, gone. MACHNET_ENOMEM, MACHNET_ESYSTEM: nothing was asked for. MACHNET_ETIMEDOUT: no answer; call again. */
+ * MACHNET_EBADTOKEN, gone. MACHNET_ENOMEM, MACHNET_ESYSTEM: nothing was done. MACHNET_ETIMEDOUT: no answer; call again. */
 int32_t machnet_listener_close(machnet_channel *channel, uint64_t listener, uint32_t flags, machnet_error *error);
 
 /* ---- Flow ---------------------------------------------------------------------------------------------------- */
@@ -285,12 +298,13 @@ enum {
     MACHNET_ANY_FLOW = 0,
 };
 
-/* Opens a flow to `remote`. `local` may be NULL (any address, any port). With timeout_ns == 0 it returns at once, the result
- * comes as MACHNET_EVENT_ESTABLISHED or _CLOSED; messages may be sent at once and go out when the flow is open. With
- * timeout_ns != 0 it waits so long (< 0: until the option OPEN_TIMEOUT_NS ends it), uses the receive side too, and no such event
- * comes. Send side. MACHNET_EAGAIN: too many requests under way, call again. MACHNET_EQUOTA: too many flows. MACHNET_ENOMEM,
- * MACHNET_ENOTSUP (option), gone. When waiting also: ended, MACHNET_ETIMEDOUT, MACHNET_EINTR, MACHNET_ELOWMEMORY, MACHNET_ESYSTEM: there is
- * no flow then. */
+/* Opens a flow to `remote`, which has an IP address and a port. `local` may be NULL (any address, any port). With timeout_ns == 0
+ * it returns at once, the result comes as MACHNET_EVENT_ESTABLISHED or _CLOSED; messages may be sent at once and go out when the flow is
+ * open. With timeout_ns != 0 it waits so long (< 0: until the option OPEN_TIMEOUT_NS ends it), uses the receive side too, and no such
+ * event comes. Send side. Whatever it fails with, there is no flow. MACHNET_EAGAIN: the ring to the engine is full, and no event tells of
+ * room: an engine that runs empties it in a moment, so call again a little later. MACHNET_EQUOTA: too many flows of this channel.
+ * MACHNET_ENOMEM: of this process. MACHNET_ENOTSUP (option), gone. When waiting also: ended, MACHNET_ETIMEDOUT, MACHNET_EINTR,
+ * MACHNET_ELOWMEMORY, MACHNET_ESYSTEM. */
 int32_t machnet_flow_open(machnet_channel *channel, const machnet_address *local, const machnet_address *remote,
                           const machnet_options *options, int64_t timeout_ns, uint64_t *flow, machnet_error *error);
 
@@ -300,11 +314,11 @@ enum machnet_close_flags {
 
 /* Closes the flow: the token is stale at once, unread messages are dropped, messages sent before are still delivered
  * (unless aborted). The end is told by MACHNET_EVENT_CLOSED with MACHNET_OK, or with what prevented it, unless a CLOSED
- * event came before. Send side. MACHNET_EBADTOKEN, MACHNET_EAGAIN (ring full, call again), gone. */
+ * event came before. Send side. MACHNET_EBADTOKEN, gone. MACHNET_EAGAIN: nothing was done, as in machnet_flow_open. */
 int32_t machnet_flow_close(machnet_channel *channel, uint64_t flow, uint32_t flags);
 
 /* Both ends of a flow that is or was open; either pointer may be NULL. Any thread.
- * MACHNET_EBADTOKEN, MACHNET_EAGAIN: not open yet. */
+ * MACHNET_EBADTOKEN. MACHNET_EAGAIN: not open yet. Ended: it never was open. */
 int32_t machnet_flow_addresses(machnet_channel *channel, uint64_t flow, machnet_address *local, machnet_address *remote);
 
 /* What the library knows of a flow. 128 bytes. */
@@ -346,8 +360,10 @@ typedef struct machnet_message {
 } machnet_message;
 
 /* Sends `length` bytes (0 is a message too) with `tag`. The bytes are copied; `data` is free again on return.
- * Send side. MACHNET_EAGAIN: no space now; MACHNET_EVENT_SEND_SPACE comes when a repeated call is worth while.
- * MACHNET_EMSGSIZE: longer than MACHNET_MESSAGE_MAX, or than the send arena may ever hold. MACHNET_EBADTOKEN, ended, gone. */
+ * Send side. MACHNET_EAGAIN: no space now, or more is being asked of the engine; MACHNET_EVENT_SEND_SPACE comes when a repeated call is
+ * worth while, also after the engine has refused (quota, memory). MACHNET_EMSGSIZE: longer than MACHNET_MESSAGE_MAX, or than the send
+ * arena can ever hold: MACHNET_OPTION_SEND_BYTES, or what it has once the engine has refused more, which this channel then does not ask
+ * for again. MACHNET_EBADTOKEN, ended, gone. */
 int32_t machnet_send_copy(machnet_channel *channel, uint64_t flow, const void *data, uint64_t length, uint64_t tag,
                           uint32_t flags);
 
@@ -372,13 +388,15 @@ typedef struct machnet_record {
 } machnet_record;
 
 /* Sends the messages of records[0 .. count), which may be of different flows, copying from the caller's `arena` of
- * `arena_bytes`. Returns how many went out (>= 1): the first n, in order. When the first cannot go, its status (as of
- * machnet_send_copy) is returned. MACHNET_EINVAL: a record points out of the arena, or what must be 0 is not. Send side. */
+ * `arena_bytes`; `count` is 1 .. INT32_MAX. Returns how many went out (>= 1): the first n, in order. It stops at the first record that
+ * cannot go, for whatever reason, and does not look at those behind it, also if they are of other flows: call again with
+ * the rest. When records[0] cannot go, its status (as of machnet_send_copy) is returned; MACHNET_EINVAL: it points out of
+ * the arena, or what must be 0 is not. Send side. */
 int32_t machnet_send_packed(machnet_channel *channel, const machnet_record *records, uint32_t count, const void *arena,
                             uint64_t arena_bytes, uint32_t flags);
 
-/* Takes up to `max` messages of `flow` (or MACHNET_ANY_FLOW) into the caller's arena, each at an offset that is a multiple of
- * 8 bytes, and returns how many (>= 1). The records may be given to machnet_send_packed as they are. When already the first
+/* Takes up to `max` messages (1 .. INT32_MAX) of `flow` (or MACHNET_ANY_FLOW) into the caller's arena, each at an offset that is a
+ * multiple of 8 bytes, and returns how many (>= 1). The records may be given to machnet_send_packed as they are. When already the first
  * message does not fit: MACHNET_EMSGSIZE, and records[0] has flow, tag and length of it. Other statuses as of machnet_recv_copy.
  * Receive side. */
 int32_t machnet_recv_packed(machnet_channel *channel, uint64_t flow, machnet_record *records, uint32_t max, void *arena,
@@ -399,7 +417,8 @@ typedef struct machnet_view {
 } machnet_view;
 
 /* Takes the next message where it lies. It stays readable until machnet_buffer_release, also after the flow or channel is closed;
- * until then it counts against the space in which this channel can receive. Receive side. Statuses as of machnet_recv_copy. */
+ * until then it counts against the space in which this channel can receive. Receive side. Statuses as of machnet_recv_copy, without
+ * MACHNET_EMSGSIZE. */
 int32_t machnet_recv_borrow(machnet_channel *channel, uint64_t flow, machnet_view *view, uint32_t flags);
 
 /* Reserves `length` bytes of the send arena for one message on `flow`, to be written by the caller and then committed or
@@ -408,9 +427,8 @@ int32_t machnet_send_reserve(machnet_channel *channel, uint64_t flow, uint64_t l
                              uint32_t flags);
 
 /* Sends the first `length` bytes (<= those reserved) of a reserved buffer on the flow it was reserved for. The buffer's token is stale
- * afterwards and its bytes must not be touched; on MACHNET_EAGAIN (ring full) it stays reserved. If the flow has ended the
- * buffer stays reserved, too, for release. Send side.
- * MACHNET_EAGAIN. MACHNET_EBADTOKEN: not a reserved buffer. Ended (MACHNET_ECLOSED also after our own close), gone. */
+ * afterwards and its bytes must not be touched; after any failure it stays reserved, to be committed again or released. Send side.
+ * MACHNET_EAGAIN: the ring to the engine is full; MACHNET_EVENT_SEND_SPACE comes. MACHNET_EBADTOKEN: not a reserved buffer. Ended (MACHNET_ECLOSED also after our own close), gone. */
 int32_t machnet_send_commit(machnet_channel *channel, uint64_t buffer, uint64_t length, uint64_t tag, uint32_t flags);
 
 /* Gives a borrowed message back, or abandons a reserved buffer. Any thread. MACHNET_EBADTOKEN: it is neither (any more). Works on a
