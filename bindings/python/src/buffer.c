@@ -128,8 +128,10 @@ PyObject *flow_reserve(PyObject *self, PyObject *length)
     if (channel == NULL)
         return NULL;
     int32_t status = machnet_send_reserve(channel, flow->token, bytes, &view, 0);
-    if (status == MACHNET_EAGAIN)
+    if (status == MACHNET_EAGAIN) {
+        flow->refused = true;
         Py_RETURN_NONE;
+    }
     return status < 0 ? sides_raise_of_flow(status, bytes) : buffer_new(channel, &view, self, RESERVED);
 }
 

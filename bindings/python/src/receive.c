@@ -33,7 +33,7 @@ static PyObject *none_or_raise(int32_t status, uint64_t value)
 /* A message that is known to be there, of so many bytes. */
 static PyObject *take_long(machnet_channel *channel, const machnet_message *known, PyObject *owner)
 {
-    machnet_message message;
+    machnet_message message = {0};
     PyObject *data = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)known->length);
 
     if (data == NULL)
