@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .context import Context
 
 T = TypeVar("T")
-SPIN_NS = 50_000  # as the library's own default
+SPIN_NS = 50_000  # these waits do not learn whether polling pays, as the library's do: so they poll less
 
 
 class Flow(FlowShared):
@@ -157,10 +157,10 @@ class Channel(ChannelShared[Flow, Listener]):
     def __init__(self, context: "Context", options: Optional[Options] = None) -> None:
         self._woken = False
         self._sleeper: Optional[_waiting.Sleeper] = None
+        super().__init__(context, options)
         chosen = options or Options()
         self._poll = Poll.ADAPTIVE if chosen.poll is None else chosen.poll
         self._spin_ns = SPIN_NS if chosen.spin_ns is None else chosen.spin_ns
-        super().__init__(context, options)
         self._sleeper = _waiting.Sleeper(self._lock, self.fileno)
 
     def _make_flow(self, token: int, listener: Optional[Listener]) -> Flow:
@@ -252,7 +252,7 @@ class Channel(ChannelShared[Flow, Listener]):
             self._woken = False
             return Wait(0)
         others = int(mask) & ~Wait.EVENT.value
-        held = Wait(self._sides.look(others)) if others else Wait(0)
+        held = Wait(self._sides.look(others)) if others or not mask else Wait(0)
         if mask & Wait.EVENT:
             if self._events is None:
                 self._keep_events()

@@ -53,6 +53,16 @@ PyObject *sides_raise_error(int32_t status, const machnet_error *error)
     return raise_status(status, 0, false, error->message);
 }
 
+bool sides_number(PyObject *object, const char *name, uint64_t *number)
+{
+    *number = PyLong_AsUnsignedLongLong(object);
+    if (!PyErr_Occurred())
+        return true;
+    PyErr_Format(PyErr_ExceptionMatches(PyExc_OverflowError) ? PyExc_OverflowError : PyExc_TypeError,
+                 "%s must be an int from 0 to 2**64 - 1", name);
+    return false;
+}
+
 void sides_free(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);

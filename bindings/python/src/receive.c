@@ -68,11 +68,8 @@ static PyObject *receive(Sides *sides, uint64_t token, PyObject *owner, PyObject
 {
     uint64_t most = MACHNET_MESSAGE_MAX;
 
-    if (limit != NULL) {
-        most = PyLong_AsUnsignedLongLong(limit);
-        if (PyErr_Occurred())
-            return NULL;
-    }
+    if (limit != NULL && !sides_number(limit, "limit", &most))
+        return NULL;
     machnet_channel *channel = sides_channel(sides);
     return channel == NULL ? NULL : take(channel, token, most, owner);
 }

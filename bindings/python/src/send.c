@@ -3,12 +3,6 @@
 
 #include <string.h>
 
-static bool tag_of(PyObject *number, uint64_t *tag)
-{
-    *tag = PyLong_AsUnsignedLongLong(number);
-    return !PyErr_Occurred();
-}
-
 /* ---- One message ---- */
 
 /* Sends any bytes-like object. MACHNET_OK, MACHNET_EAGAIN, or MACHNET_EINVAL with an exception. */
@@ -38,7 +32,7 @@ PyObject *flow_try_send(PyObject *self, PyObject *const *arguments, Py_ssize_t c
 
     if (count < 1 || count > 2)
         return PyErr_Format(PyExc_TypeError, "try_send(data, tag=0)");
-    if (count == 2 && !tag_of(arguments[1], &tag))
+    if (count == 2 && !sides_number(arguments[1], "tag", &tag))
         return NULL;
     int32_t status = send_one(flow, arguments[0], tag);
     if (PyErr_Occurred())
@@ -90,7 +84,7 @@ static bool parse_tuple(Sides *sides, PyObject *item, bool any_flow, struct elem
     }
     if (any_flow && !flow_of(sides, PyTuple_GetItem(item, 0), &element->flow))
         return false;
-    if (!tag_of(PyTuple_GetItem(item, at + 1), &element->tag))
+    if (!sides_number(PyTuple_GetItem(item, at + 1), "tag", &element->tag))
         return false;
     element->data = PyTuple_GetItem(item, at);
     return true;
@@ -231,7 +225,9 @@ static PyObject *send_many(Sides *sides, FlowBase *flow, PyObject *const *argume
         return PyErr_Format(PyExc_TypeError, "try_send_many(messages, start=0)");
     if (count == 2 && (start = PyLong_AsSsize_t(arguments[1])) < 0)
         return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_ValueError, "start is negative");
-    PyObject *items = PySequence_Fast(arguments[0], "messages must be a sequence");
+    if (!PySequence_Check(arguments[0])) /* of an iterator nobody could send the rest */
+        return PyErr_Format(PyExc_TypeError, "messages must be a sequence, such as a list");
+    PyObject *items = PySequence_Fast(arguments[0], "messages must be a sequence, such as a list");
     if (items == NULL)
         return NULL;
     PyObject *sent = send_items(sides, flow, items, start);

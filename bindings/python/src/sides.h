@@ -65,6 +65,9 @@ PyObject *sides_raise_error(int32_t status, const machnet_error *error);
 /* machnet._sides.set_raiser: the function that makes it. In the main interpreter only. */
 PyObject *sides_set_raiser(PyObject *module, PyObject *raiser);
 
+/* A tag, limit or length, of which `name` is the name; false with an exception. */
+bool sides_number(PyObject *object, const char *name, uint64_t *number);
+
 /* The channel, or NULL with an exception: it is closed. */
 machnet_channel *sides_channel(Sides *sides);
 
