@@ -10,6 +10,7 @@ machnet.aio is the same for asyncio. README.md of bindings/python tells of error
 """
 from . import errors
 from ._constants import ABI_VERSION, MESSAGE_MAX, EventType, FlowState, Poll, Status, Wait
+from ._library import c_string as _c_string
 from ._library import lib as _lib
 from ._library import text as _text
 from ._sides import Message
@@ -26,7 +27,7 @@ __version__ = _text(_lib.machnet_version_string())
 
 def has_feature(name: str) -> bool:
     """Whether the library has a feature ("packed", "zero-copy", "ipv6", ...)."""
-    return bool(_lib.machnet_has_feature(name.encode()))
+    return bool(_lib.machnet_has_feature(_c_string(name)))
 
 
 __all__ = [

@@ -58,8 +58,8 @@ def check(status: int, error: Optional[Any] = None) -> int:
     raise errors.from_status(status, message, os_error=error.os_error if error is not None else 0)
 
 
-def _raise(status: int, value: int, of_flow: int) -> None:
-    raise errors.from_status(status, length=value, of_flow=bool(of_flow))
+def _raise(status: int, value: int, of_flow: int, words: str) -> None:
+    raise errors.from_status(status, words, length=value, of_flow=bool(of_flow))
 
 
 _sides = _load_sides()

@@ -12,3 +12,6 @@ Buffer = Union[bytes, bytearray, memoryview, mmap.mmap, "array.array[int]"]
 # What send_many of a flow takes, and of a channel.
 Sendable = Union[Buffer, Tuple[Buffer, int], Message]
 SendableAnywhere = Union[Tuple[FlowBase, Buffer, int], Message]
+
+# An event as it was taken: type, status, token of a flow, token of a listener, value.
+Taken = Tuple[int, int, int, int, int]

@@ -2,8 +2,8 @@
 """How threads wait on one channel.
 
 A wait is a loop: take and hand on events, try, sleep. Nothing of it is in the library but the trying, which holds the interpreter's lock; so any
-number of threads may wait. One of them at a time, the leader, sleeps on the channel's descriptor; the others sleep on a condition. Two rules
-make that no news is lost:
+number of threads may wait. One of them at a time, the leader, sleeps on the channel's descriptor; the others each on a lock (an exception of a
+signal handler may break threading.Condition). Two rules make that no news is lost:
 
 - `generation` grows whenever events were handed on or a leader woke. Who read it before trying, and finds it changed, tries again.
 - Who hands events on while a leader sleeps wakes it by a pipe: the descriptor alone would not, since taking events makes it quiet.
@@ -15,12 +15,17 @@ import os
 import select
 import threading
 import time
-from typing import Callable, Optional, TypeVar
+from typing import TYPE_CHECKING, Callable, List, Optional, TypeVar
 
 from . import errors
 from ._constants import Poll, Status
 
+if TYPE_CHECKING:
+    from .channel import Channel
+
 T = TypeVar("T")
+RING_SECONDS = 0.001  # until there may be room in the ring to the engine again
+MOST_SECONDS = 86400.0  # of one sleep: epoll takes no more than some weeks
 
 
 class Sleeper:
@@ -28,7 +33,8 @@ class Sleeper:
 
     def __init__(self, lock: "threading._RLock", fileno: Callable[[], int]) -> None:
         self._fileno = fileno
-        self._changed = threading.Condition(lock)
+        self._lock = lock
+        self._gates: List[threading.Lock] = []  # one for each that sleeps without leading: closed until there is news
         self._leader = False
         self._epoll: Optional[select.epoll] = None
         self._pipe = (-1, -1)
@@ -37,33 +43,52 @@ class Sleeper:
 
     def news(self) -> None:
         """Something was handed on."""
-        with self._changed:
-            self.generation += 1
-            self._changed.notify_all()
+        with self._lock:
+            self._open_gates()
             if self._leader:
                 with contextlib.suppress(BlockingIOError):  # full: it is told already
                     os.write(self._pipe[1], b"!")
 
     def sleep(self, generation: int, seconds: Optional[float]) -> None:
         """Until there may be news since the generation was read, or the time is over."""
-        with self._changed:
-            if self.generation != generation or self._closing:
-                return
-            if self._leader:
-                self._changed.wait(seconds)
-                return
-            if self._epoll is None:
-                self._open()
-            self._leader = True
+        leads, gate = False, threading.Lock()
         try:
-            self._lead(seconds)
+            with self._lock:
+                if self.generation != generation or self._closing:
+                    return
+                if not self._leader:
+                    if self._epoll is None:
+                        self._open()
+                    leads = self._leader = True
+                else:
+                    gate.acquire()
+                    self._gates.append(gate)
+            if leads:
+                self._lead(seconds)
+            else:
+                gate.acquire(timeout=-1 if seconds is None else seconds)
         finally:
-            with self._changed:
-                self._leader = False
-                self.generation += 1
-                self._changed.notify_all()
-                if self._closing:
-                    self._dispose()
+            if leads:
+                self._resign()
+            elif gate.locked():
+                self._leave(gate)
+
+    def _open_gates(self) -> None:
+        self.generation += 1
+        for gate in self._gates:
+            with contextlib.suppress(RuntimeError):  # it is open
+                gate.release()
+
+    def _leave(self, gate: threading.Lock) -> None:
+        with self._lock, contextlib.suppress(ValueError):
+            self._gates.remove(gate)
+
+    def _resign(self) -> None:
+        with self._lock:
+            self._leader = False
+            self._open_gates()
+            if self._closing:
+                self._dispose()
 
     def _open(self) -> None:
         channel = self._fileno()
@@ -76,12 +101,13 @@ class Sleeper:
         assert self._epoll is not None
         for descriptor, _ in self._epoll.poll(seconds):
             if descriptor == self._pipe[0]:
-                os.read(descriptor, 4096)
+                with contextlib.suppress(BlockingIOError):
+                    os.read(descriptor, 4096)
 
     def close(self) -> None:
         """Once the channel is gone. Whoever leads is woken, and takes the descriptors along; that may be the thread that calls this, in a
         signal handler."""
-        with self._changed:
+        with self._lock:
             self._closing = True
             self.news()
             if not self._leader:
@@ -98,22 +124,27 @@ class Sleeper:
         self._dispose()
 
 
-def wait(attempt: Callable[[], Optional[T]], timeout: Optional[float], take_events: Callable[[], bool], sleeper: Sleeper,
-         poll: Poll, spin_ns: int) -> T:
+def wait(channel: "Channel", attempt: Callable[[], Optional[T]], timeout: Optional[float], sleeper: Sleeper) -> T:
     """The first value of attempt() that is not None. Raises AgainError (timeout 0) or TimedOutError."""
     deadline = None if timeout is None else time.monotonic() + timeout
-    polls_until = time.monotonic_ns() + spin_ns
+    polls_until = time.monotonic_ns() + channel._spin_ns
     while True:
-        generation = sleeper.generation
-        take_events()
+        generation, gone = sleeper.generation, None
+        try:
+            channel._take_events()
+        except errors.ChannelGoneError as problem:
+            gone = problem  # what came before can still be received
         value = attempt()
         if value is not None:
             return value
+        if gone is not None:
+            raise gone
         left = None if deadline is None else deadline - time.monotonic()
         if left is not None and left <= 0:
             raise errors.from_status(Status.ETIMEDOUT if timeout else Status.EAGAIN)
-        if poll == Poll.SPIN or poll == Poll.ADAPTIVE and time.monotonic_ns() < polls_until:
+        if channel._poll == Poll.SPIN or channel._poll == Poll.ADAPTIVE and time.monotonic_ns() < polls_until:
             os.sched_yield()
             time.sleep(0)  # others may have the interpreter
         else:
-            sleeper.sleep(generation, left)
+            most = RING_SECONDS if channel._dropped else MOST_SECONDS
+            sleeper.sleep(generation, most if left is None else min(left, most))

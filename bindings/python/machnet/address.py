@@ -3,7 +3,8 @@
 import ipaddress
 from typing import Any, NamedTuple, Union
 
-from ._constants import ADDRESS_TEXT_MAX
+from . import errors
+from ._constants import ADDRESS_TEXT_MAX, Status
 from ._library import c_string, check, ffi, lib, text
 
 
@@ -36,13 +37,17 @@ def pack(address: AddressLike) -> Any:
     packed = ffi.new("machnet_address *")
     if isinstance(address, Address):
         ip = ipaddress.ip_address(address.ip)
+        if not 0 <= address.port <= 65535:
+            raise errors.from_status(Status.EINVAL, "a port is 0 to 65535, not %r" % (address.port,))
         packed.port = address.port
         any_address = ip.version == 4 and int(ip) == 0
         packed.ip = b"\0" * 16 if any_address else ip.packed if ip.version == 6 else b"\0" * 10 + b"\xff\xff" + ip.packed
     elif isinstance(address, str):
-        check(lib.machnet_address_parse(c_string(address), packed))
+        if lib.machnet_address_parse(c_string(address), packed) < 0:
+            raise errors.from_status(
+                Status.EINVAL, '%r is no address: write it as "10.0.0.2:7000", "[fd00::2]:7000", or to listen ":7000"' % address)
     else:
-        raise TypeError("an address is a str or an Address, not %s" % type(address).__name__)
+        raise TypeError('an address is a str such as "10.0.0.2:7000", or an Address, not %s' % type(address).__name__)
     return packed
 
 

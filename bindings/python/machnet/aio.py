@@ -12,7 +12,6 @@ suspend after it took: a cancelled one has lost no message. Channels belong to t
 and listeners block for a round trip to the engine process (typically below 1 ms).
 """
 import asyncio
-import select
 from types import TracebackType
 from typing import AsyncIterator, Callable, Dict, List, Optional, Sequence, Tuple, Type, TypeVar, Union
 
@@ -20,7 +19,7 @@ from . import errors
 from ._constants import MESSAGE_MAX, Status, Wait
 from ._shared import ChannelShared, FlowShared, ListenerShared
 from ._sides import Message
-from ._tasks import Waiters
+from ._tasks import Waiters, Watch
 from ._types import Buffer, Sendable, SendableAnywhere
 from .address import Address, AddressLike
 from .buffers import Borrowed, Reserved
@@ -43,7 +42,7 @@ class Flow(FlowShared):
 
     def __init__(self, sides: object, token: int, channel: "Channel", listener: Optional["Listener"]) -> None:
         super().__init__(sides, token, channel, listener)  # type: ignore[arg-type]
-        self._told = Waiters()  # of its opening, its end, its space
+        self._told = Waiters(channel._watch)  # of its opening, its end, its space
 
     async def send(self, data: Buffer, tag: int = 0) -> None:
         """Sends one message: a copy of `data` (bytes-like, 0 to MESSAGE_MAX bytes), with a tag of 0 to 2**64 - 1. Waits for space.
@@ -142,9 +141,8 @@ class Flow(FlowShared):
 
     async def _space(self) -> None:
         """Until a flow that was refused space can try again. A refusal that is followed by space is always told."""
-        seen = self._spaces
         self._channel._look()
-        while self._spaces == seen and self._end is None and not self._channel.gone:
+        while self._refused and self._end is None and not self._closed and not self._channel.gone:
             await self._told.wait()
 
     async def close(self, *, abort: bool = False) -> None:
@@ -154,7 +152,6 @@ class Flow(FlowShared):
         """
         while not self.try_close(abort=abort):
             await asyncio.sleep(0.0005)  # the ring to the engine is full
-        self._channel._wake_flow(self)
 
     async def __aiter__(self) -> AsyncIterator[Message]:
         while True:
@@ -179,7 +176,7 @@ class Listener(ListenerShared[Flow]):
 
     def __init__(self, channel: "Channel", token: int, address: Address) -> None:
         super().__init__(channel, token, address)
-        self._told = Waiters()
+        self._told = Waiters(channel._watch)
 
     async def accept(self) -> Flow:
         """The next flow that was accepted."""
@@ -214,13 +211,11 @@ class Channel(ChannelShared[Flow, Listener]):
         self._loop = asyncio.get_running_loop()
         self._turns = TURN
         self._receivers: Dict[Flow, Waiters] = {}
-        self._any_receivers, self._event_waiters = Waiters(), Waiters()
+        self._watch = Watch(self, self._loop)
+        self._any_receivers, self._event_waiters = Waiters(self._watch), Waiters(self._watch)
         self.gone: Optional[errors.MachnetError] = None  # why the channel is gone
         super().__init__(context, options)
-        # Edge-triggered: the descriptor stays readable while messages lie there that no task waits for.
-        self._edges = select.epoll()
-        self._edges.register(self.fileno(), select.EPOLLIN | select.EPOLLET)
-        self._loop.add_reader(self._edges.fileno(), self._on_readable)
+        self._watch.open(self.fileno())
 
     def _make_flow(self, token: int, listener: Optional[Listener]) -> Flow:
         return Flow(self._sides, token, self, listener)
@@ -233,7 +228,7 @@ class Channel(ChannelShared[Flow, Listener]):
     def _told(self, who: Union[None, Flow, Listener]) -> None:
         if who is not None:
             who._told.wake()
-        if isinstance(who, Flow) and who._end is not None:
+        if isinstance(who, Flow) and (who._end is not None or who._closed):
             self._wake_receivers(who)
         self._event_waiters.wake()
 
@@ -242,18 +237,11 @@ class Channel(ChannelShared[Flow, Listener]):
         if waiters is not None:
             waiters.wake()
 
-    def _wake_flow(self, flow: Flow) -> None:
-        flow._told.wake()
-        self._wake_receivers(flow)
-
-    def _on_readable(self) -> None:
-        self._edges.poll(0)
-        self._look()
-
     def _look(self) -> None:
         """Hands on what came, and wakes who waits for it."""
         try:
-            self._take_events()
+            while self._take_events():
+                pass
             for flow in self._sides.ready(self._receivers) if self._receivers else ():
                 self._wake_receivers(flow)
             if self._any_receivers and self._sides.look(Wait.RECEIVE):
@@ -266,10 +254,10 @@ class Channel(ChannelShared[Flow, Listener]):
     def _lose(self, problem: errors.MachnetError) -> None:
         if self.gone is None:
             self.gone = problem
-            self._loop.remove_reader(self._edges.fileno())
-            self._edges.close()
+        self._watch.close()
         for flow in list(self._flows.values()):
-            self._wake_flow(flow)
+            flow._told.wake()
+            self._wake_receivers(flow)
         for listener in list(self._listeners.values()):
             listener._told.wake()
         self._any_receivers.wake()
@@ -291,7 +279,7 @@ class Channel(ChannelShared[Flow, Listener]):
         self._check()
         waiters = self._receivers.get(flow)
         if waiters is None:
-            waiters = self._receivers[flow] = Waiters()
+            waiters = self._receivers[flow] = Waiters(self._watch)
         try:
             await waiters.wait()
         finally:
@@ -317,9 +305,14 @@ class Channel(ChannelShared[Flow, Listener]):
         try:
             await flow.wait_open()
         except BaseException:
-            flow.try_close(abort=True)
+            self._drop(flow)
             raise
         return flow
+
+    def _abort_dropped(self) -> None:
+        super()._abort_dropped()
+        if self._dropped:
+            self._loop.call_later(0.001, self._look)
 
     # ---- Messages of any flow
 
@@ -390,6 +383,11 @@ class Channel(ChannelShared[Flow, Listener]):
     async def __aexit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
                         traceback: Optional[TracebackType]) -> None:
         self.close()
+
+    def __del__(self) -> None:
+        super().__del__()
+        if hasattr(self, "_watch"):
+            self._watch.lose()
 
     def __repr__(self) -> str:
         return "<aio.Channel, %s>" % ("closed" if self._closed else "%d flows" % len(self._flows))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .context import Context
 
 T = TypeVar("T")
-SPIN_NS = 50_000  # as the library's own default
+SPIN_NS = 50_000  # these waits do not learn whether polling pays, as the library's do: so they poll less
 
 
 class Flow(FlowShared):
@@ -83,12 +83,8 @@ class Flow(FlowShared):
     def wait_space(self, timeout: Optional[float] = None) -> None:
         """Until a flow whose try_send answered False can send again."""
         def attempt() -> Optional[bool]:
-            if self._end is not None:
-                raise errors.from_status(self._end or Status.ECLOSED, of_flow=True)
-            if self._spaces == 0:
-                return None
-            self._spaces = 0
-            return True
+            self._opening()  # raises if it has ended
+            return None if self._refused else True
         self._until(attempt, timeout)
 
     def close(self, *, abort: bool = False) -> None:
@@ -126,6 +122,14 @@ class Listener(ListenerShared[Flow]):
         flow: Flow = self._channel._until(self._next, timeout)
         return flow
 
+    def close(self) -> None:
+        super().close()
+        while self._channel._dropped:
+            time.sleep(0.0005)  # the ring to the engine is full
+            self._channel._abort_dropped()
+
+    close.__doc__ = ListenerShared.close.__doc__
+
     def __iter__(self) -> Iterator[Flow]:
         return self
 
@@ -153,10 +157,10 @@ class Channel(ChannelShared[Flow, Listener]):
     def __init__(self, context: "Context", options: Optional[Options] = None) -> None:
         self._woken = False
         self._sleeper: Optional[_waiting.Sleeper] = None
+        super().__init__(context, options)
         chosen = options or Options()
         self._poll = Poll.ADAPTIVE if chosen.poll is None else chosen.poll
         self._spin_ns = SPIN_NS if chosen.spin_ns is None else chosen.spin_ns
-        super().__init__(context, options)
         self._sleeper = _waiting.Sleeper(self._lock, self.fileno)
 
     def _make_flow(self, token: int, listener: Optional[Listener]) -> Flow:
@@ -174,7 +178,7 @@ class Channel(ChannelShared[Flow, Listener]):
         if value is not None:
             return value
         assert self._sleeper is not None
-        return _waiting.wait(attempt, timeout, self._take_events, self._sleeper, self._poll, self._spin_ns)
+        return _waiting.wait(self, attempt, timeout, self._sleeper)
 
     # ---- Flows
 
@@ -247,12 +251,14 @@ class Channel(ChannelShared[Flow, Listener]):
         if self._woken:
             self._woken = False
             return Wait(0)
-        with self._lock:
-            if self._events is None and mask & Wait.EVENT:
-                self.try_events()
-        held = Wait(self._sides.look(mask & ~Wait.EVENT)) if mask & ~Wait.EVENT else Wait(0)
-        if self._events and mask & Wait.EVENT:
-            held |= Wait.EVENT
+        others = int(mask) & ~Wait.EVENT.value
+        held = Wait(self._sides.look(others)) if others or not mask else Wait(0)
+        if mask & Wait.EVENT:
+            if self._events is None:
+                self._keep_events()
+                self._take_events()
+            if self._events:
+                held |= Wait.EVENT
         return held or None
 
     def wake(self) -> None:
@@ -268,6 +274,10 @@ class Channel(ChannelShared[Flow, Listener]):
         self._close_sides()
         if self._sleeper is not None:
             self._sleeper.close()
+
+    def _after_fork(self) -> None:
+        super()._after_fork()
+        self._sleeper = _waiting.Sleeper(self._lock, self.fileno)
 
     def __enter__(self) -> "Channel":
         return self

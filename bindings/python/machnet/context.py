@@ -2,8 +2,9 @@
 """The way to the engine."""
 import dataclasses
 import json
+import os
 from types import TracebackType
-from typing import Any, Dict, Optional, Type
+from typing import Any, Dict, Optional, Type, Union
 
 from . import errors
 from . import options as options_module
@@ -20,7 +21,7 @@ class Context:
     socket_path is short for Options(socket_path=...). Raises AttachError. May be used by several threads at once.
     """
 
-    def __init__(self, options: Optional[Options] = None, *, socket_path: Optional[str] = None) -> None:
+    def __init__(self, options: Optional[Options] = None, *, socket_path: Union[None, str, "os.PathLike[str]"] = None) -> None:
         self._handle: Any = None
         if socket_path is not None:
             options = dataclasses.replace(options or Options(), socket_path=socket_path)

@@ -214,6 +214,28 @@ _CLASSES: Dict[int, Type[MachnetError]] = {
 # Statuses that are also reasons for which a flow ends.
 _ENDS = {Status.EVERSION, Status.EADDRNOTAVAIL, Status.EQUOTA, Status.ENOMEM}
 
+# What to do next, where the library's words for a status do not say it.
+_NEXT: Dict[int, str] = {
+    Status.EINVAL: "see the documentation of the call",
+    Status.EFORKED: "open a Context in this process",
+    Status.ETIMEDOUT: "try again, or give more time",
+    Status.EENGINEGONE: "open a new Context when machnetd runs again",
+    Status.ESHUTDOWN: "open a new channel",
+    Status.EPROTOCOL: "open a new channel, and see the log of machnetd",
+    Status.EBADTOKEN: "what was closed is not used any more: open another one",
+    Status.EMSGSIZE: "receive it with a greater limit or buffer, or send less at once",
+    Status.EADDRNOTAVAIL: "choose one of its own (machnet status)",
+    Status.EREFUSED: "check the address, and start the program that listens first",
+    Status.EUNREACHABLE: "check the address, that machnetd runs there, and that nothing blocks its UDP port",
+    Status.ECLOSED: "open a new flow for more",
+    Status.ERESET: "open a new flow",
+    Status.EPEERDEAD: "open a new flow when it runs again",
+    Status.EPEERRESTARTED: "open a new flow",
+    Status.EPEERPROTOCOL: "open a new flow, and see the log of machnetd",
+    Status.EPEERMSGSIZE: "open a new flow, and send less at once",
+    Status.EQUOTA: "close some, or raise the limit of the engine",
+}
+
 # The library's own words; set once it is loaded.
 status_text: Callable[[int], str] = str
 status_name: Callable[[int], str] = str
@@ -235,4 +257,6 @@ def from_status(status: int, message: str = "", *, os_error: int = 0, length: in
     words = message or status_text(status)
     if kind is MessageSizeError and length and not message:
         words = "%s: it has %d bytes" % (words, length)
+    if not message and status in _NEXT:
+        words = "%s; %s" % (words, _NEXT[status])
     return kind("%s (%s)" % (words, status_name(status)), status, os_error, length)

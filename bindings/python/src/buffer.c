@@ -9,6 +9,7 @@
 #include "sides.h"
 
 #include <stddef.h>
+#include <stdio.h>
 
 enum state {
     BORROWED = 1,
@@ -120,16 +121,18 @@ PyObject *flow_reserve(PyObject *self, PyObject *length)
 {
     FlowBase *flow = (FlowBase *)self;
     machnet_view view = {0};
-    uint64_t bytes = PyLong_AsUnsignedLongLong(length);
+    uint64_t bytes;
 
-    if (PyErr_Occurred())
+    if (!sides_number(length, "length", &bytes))
         return NULL;
     machnet_channel *channel = sides_channel(flow->sides);
     if (channel == NULL)
         return NULL;
     int32_t status = machnet_send_reserve(channel, flow->token, bytes, &view, 0);
-    if (status == MACHNET_EAGAIN)
+    if (status == MACHNET_EAGAIN) {
+        flow->refused = true;
         Py_RETURN_NONE;
+    }
     return status < 0 ? sides_raise_of_flow(status, bytes) : buffer_new(channel, &view, self, RESERVED);
 }
 
@@ -140,19 +143,22 @@ static PyObject *buffer_commit(PyObject *object, PyObject *arguments)
 {
     Buffer *self = (Buffer *)object;
     PyObject *length_number, *tag_number;
+    uint64_t length, tag;
+    machnet_error error;
 
     if (!PyArg_ParseTuple(arguments, "OO:commit", &length_number, &tag_number))
         return NULL;
-    uint64_t length = PyLong_AsUnsignedLongLong(length_number);
-    if (PyErr_Occurred())
-        return NULL;
-    uint64_t tag = PyLong_AsUnsignedLongLong(tag_number);
-    if (PyErr_Occurred())
+    if (!sides_number(length_number, "length", &length) || !sides_number(tag_number, "tag", &tag))
         return NULL;
     if (self->exports > 0)
         return PyErr_Format(PyExc_BufferError, "a memoryview of the buffer is still in use: release it before commit");
     if (self->state != RESERVED)
         return sides_raise(MACHNET_EBADTOKEN, 0);
+    if (length > self->view.length) {
+        snprintf(error.message, sizeof error.message, "Cannot commit %llu bytes: %llu were reserved. Reserve more.",
+                 (unsigned long long)length, (unsigned long long)self->view.length);
+        return sides_raise_error(MACHNET_EINVAL, &error);
+    }
     int32_t status = machnet_send_commit(self->channel, self->view.buffer, length, tag, 0);
     if (status == MACHNET_EAGAIN)
         Py_RETURN_FALSE;

@@ -28,17 +28,14 @@ static PyObject *construct(PyTypeObject *type, PyObject *arguments, PyObject *na
 {
     static char *keywords[] = {"data", "tag", "flow", NULL};
     PyObject *data, *tag = NULL, *flow = Py_None;
-    unsigned long long number = 0;
+    uint64_t number = 0;
 
     if (!PyArg_ParseTupleAndKeywords(arguments, names, "S|OO:Message", keywords, &data, &tag, &flow))
         return NULL;
     if (flow != Py_None && !PyObject_TypeCheck(flow, flow_type))
         return PyErr_Format(PyExc_TypeError, "flow must be a Flow or None");
-    if (tag != NULL) {
-        number = PyLong_AsUnsignedLongLong(tag);
-        if (PyErr_Occurred())
-            return NULL;
-    }
+    if (tag != NULL && !sides_number(tag, "tag", &number))
+        return NULL;
     Py_INCREF(data);
     return allocate(type, data, number, flow);
 }

@@ -1,25 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 #include "sides.h"
 
+#include <string.h>
+
 PyTypeObject *sides_type, *flow_type, *message_type, *buffer_type;
 
 static PyObject *raise_with;
 
+/* What is static here, and the types, would be shared by all interpreters of a process. */
 PyObject *sides_set_raiser(PyObject *module, PyObject *raiser)
 {
     (void)module;
+    if (PyInterpreterState_GetID(PyInterpreterState_Get()) != 0)
+        return PyErr_Format(
+            PyExc_ImportError,
+            "machnet works in the main interpreter of a process only: import it there, or use processes");
     Py_INCREF(raiser);
     Py_XDECREF(raise_with);
     raise_with = raiser;
     Py_RETURN_NONE;
 }
 
-static PyObject *raise_status(int32_t status, uint64_t value, bool of_flow)
+static PyObject *raise_status(int32_t status, uint64_t value, bool of_flow, const char *words)
 {
-    if (raise_with == NULL)
-        return PyErr_Format(PyExc_RuntimeError, "machnet: %s", machnet_status_text(status));
-    PyObject *nothing = PyObject_CallFunction(raise_with, "iKi", (int)status, (unsigned long long)value, (int)of_flow);
-    if (nothing != NULL) {
+    PyObject *text =
+        PyUnicode_DecodeUTF8(words, (Py_ssize_t)strlen(words), "replace"); /* it may be cut within a character */
+    if (text == NULL)
+        return NULL;
+    PyObject *nothing = raise_with == NULL ? PyUnicode_FromString("")
+                                           : PyObject_CallFunction(raise_with, "iKiO", (int)status,
+                                                                   (unsigned long long)value, (int)of_flow, text);
+    Py_DECREF(text);
+    if (nothing != NULL) { /* it did not raise */
         Py_DECREF(nothing);
         PyErr_SetString(PyExc_RuntimeError, machnet_status_text(status));
     }
@@ -28,12 +40,27 @@ static PyObject *raise_status(int32_t status, uint64_t value, bool of_flow)
 
 PyObject *sides_raise(int32_t status, uint64_t value)
 {
-    return raise_status(status, value, false);
+    return raise_status(status, value, false, "");
 }
 
 PyObject *sides_raise_of_flow(int32_t status, uint64_t value)
 {
-    return raise_status(status, value, true);
+    return raise_status(status, value, true, "");
+}
+
+PyObject *sides_raise_error(int32_t status, const machnet_error *error)
+{
+    return raise_status(status, 0, false, error->message);
+}
+
+bool sides_number(PyObject *object, const char *name, uint64_t *number)
+{
+    *number = PyLong_AsUnsignedLongLong(object);
+    if (!PyErr_Occurred())
+        return true;
+    PyErr_Format(PyErr_ExceptionMatches(PyExc_OverflowError) ? PyExc_OverflowError : PyExc_TypeError,
+                 "%s must be an int from 0 to 2**64 - 1", name);
+    return false;
 }
 
 void sides_free(PyObject *self)
@@ -47,6 +74,7 @@ void sides_free(PyObject *self)
 
 static PyMethodDef functions[] = {
     {"set_raiser", sides_set_raiser, METH_O, NULL},
+    {"settle", (PyCFunction)(void (*)(void))sides_settle, METH_FASTCALL, NULL},
     {0},
 };
 

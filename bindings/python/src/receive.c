@@ -33,7 +33,7 @@ static PyObject *none_or_raise(int32_t status, uint64_t value)
 /* A message that is known to be there, of so many bytes. */
 static PyObject *take_long(machnet_channel *channel, const machnet_message *known, PyObject *owner)
 {
-    machnet_message message;
+    machnet_message message = {0};
     PyObject *data = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)known->length);
 
     if (data == NULL)
@@ -68,11 +68,8 @@ static PyObject *receive(Sides *sides, uint64_t token, PyObject *owner, PyObject
 {
     uint64_t most = MACHNET_MESSAGE_MAX;
 
-    if (limit != NULL) {
-        most = PyLong_AsUnsignedLongLong(limit);
-        if (PyErr_Occurred())
-            return NULL;
-    }
+    if (limit != NULL && !sides_number(limit, "limit", &most))
+        return NULL;
     machnet_channel *channel = sides_channel(sides);
     return channel == NULL ? NULL : take(channel, token, most, owner);
 }

@@ -4,10 +4,6 @@
 #include <stddef.h>
 #include <string.h>
 
-enum {
-    EVENTS = 64, /* taken in one call */
-};
-
 machnet_channel *sides_channel(Sides *sides)
 {
     if (sides->channel == NULL)
@@ -102,77 +98,6 @@ static PyObject *sides_wake(PyObject *object, PyObject *unused)
     return channel == NULL ? NULL : nothing_or_raise(machnet_channel_wake(channel));
 }
 
-/* ---- Sides: what happened ---- */
-
-/* The part of the mask that holds now. */
-static PyObject *sides_look(PyObject *object, PyObject *mask)
-{
-    unsigned long bits = PyLong_AsUnsignedLong(mask);
-    if (PyErr_Occurred())
-        return NULL;
-    machnet_channel *channel = sides_channel((Sides *)object);
-    if (channel == NULL)
-        return NULL;
-    int32_t status = machnet_channel_wait(channel, (uint32_t)bits, 0);
-    if (status == MACHNET_ETIMEDOUT)
-        status = 0;
-    return status < 0 ? sides_raise(status, 0) : PyLong_FromLong(status);
-}
-
-/* events(list): appends (type, status, flow, listener, value) of each event that came, at most EVENTS; how many. In one call, so that an
- * exception of a signal handler loses none. */
-static PyObject *sides_events(PyObject *object, PyObject *list)
-{
-    machnet_event events[EVENTS];
-    machnet_channel *channel = sides_channel((Sides *)object);
-
-    if (channel == NULL)
-        return NULL;
-    int32_t count = machnet_channel_events(channel, events, EVENTS, 0);
-    if (count < 0 && count != MACHNET_EAGAIN)
-        return sides_raise(count, 0);
-    for (int32_t i = 0; i < count; i++) {
-        const machnet_event *event = &events[i];
-        PyObject *item =
-            Py_BuildValue("(IiKKK)", (unsigned)event->type, (int)event->status, (unsigned long long)event->flow,
-                          (unsigned long long)event->listener, (unsigned long long)event->value);
-        if (item == NULL || PyList_Append(list, item) < 0) {
-            Py_XDECREF(item);
-            return NULL;
-        }
-        Py_DECREF(item);
-    }
-    return PyLong_FromLong(count < 0 ? 0 : count);
-}
-
-/* open_flow(local, remote, options): the addresses are the 32 bytes of machnet_address (local may be None), options the number of a pointer.
- * A token, or None for MACHNET_EAGAIN. */
-static PyObject *sides_open_flow(PyObject *object, PyObject *arguments)
-{
-    const char *local, *remote;
-    Py_ssize_t local_bytes, remote_bytes;
-    unsigned long long options;
-    machnet_address from, to;
-    machnet_error error = {0};
-    uint64_t token;
-
-    if (!PyArg_ParseTuple(arguments, "z#y#K:open_flow", &local, &local_bytes, &remote, &remote_bytes, &options))
-        return NULL;
-    if ((local != NULL && local_bytes != sizeof from) || remote_bytes != sizeof to)
-        return sides_raise(MACHNET_EINVAL, 0);
-    memcpy(&to, remote, sizeof to);
-    if (local != NULL)
-        memcpy(&from, local, sizeof from);
-    machnet_channel *channel = sides_channel((Sides *)object);
-    if (channel == NULL)
-        return NULL;
-    int32_t status = machnet_flow_open(channel, local != NULL ? &from : NULL, &to,
-                                       (const machnet_options *)(uintptr_t)options, 0, &token, &error);
-    if (status == MACHNET_EAGAIN)
-        Py_RETURN_NONE;
-    return status < 0 ? sides_raise(status, 0) : PyLong_FromUnsignedLongLong(token);
-}
-
 static PyMethodDef sides_methods[] = {
     {"close", sides_close, METH_NOARGS, NULL},
     {"hold", sides_hold, METH_NOARGS, NULL},
@@ -180,7 +105,6 @@ static PyMethodDef sides_methods[] = {
     {"wake", sides_wake, METH_NOARGS, NULL},
     {"look", sides_look, METH_O, NULL},
     {"events", sides_events, METH_O, NULL},
-    {"open_flow", sides_open_flow, METH_VARARGS, NULL},
     {"send_many", (PyCFunction)(void (*)(void))sides_send_many, METH_FASTCALL, NULL},
     {"receive", (PyCFunction)(void (*)(void))sides_receive, METH_FASTCALL, NULL},
     {"receive_many", (PyCFunction)(void (*)(void))sides_receive_many, METH_FASTCALL, NULL},
@@ -227,6 +151,52 @@ static PyObject *flow_construct(PyTypeObject *type, PyObject *arguments, PyObjec
     return (PyObject *)self;
 }
 
+/* Opens it. The table gets it in the same call, so that no signal handler comes between. */
+static PyObject *enter(FlowBase *self, uint64_t token, PyObject *flows)
+{
+    PyObject *key = PyLong_FromUnsignedLongLong(token);
+
+    self->token = token;
+    if (key == NULL || PyDict_SetItem(flows, key, (PyObject *)self) < 0) {
+        Py_XDECREF(key);
+        machnet_flow_close(self->sides->channel, token, MACHNET_CLOSE_ABORT);
+        return NULL;
+    }
+    Py_DECREF(key);
+    Py_RETURN_TRUE;
+}
+
+/* open(flows, local, remote, options): flows is a dict by token, the addresses are the 32 bytes of machnet_address (local may be None),
+ * options the number of a pointer. False: MACHNET_EAGAIN. */
+static PyObject *flow_open(PyObject *object, PyObject *arguments)
+{
+    FlowBase *self = (FlowBase *)object;
+    PyObject *flows;
+    const char *local, *remote;
+    Py_ssize_t local_bytes, remote_bytes;
+    unsigned long long options;
+    machnet_address from, to;
+    machnet_error error = {0};
+    uint64_t token;
+
+    if (!PyArg_ParseTuple(arguments, "O!z#y#K:open", &PyDict_Type, &flows, &local, &local_bytes, &remote, &remote_bytes,
+                          &options))
+        return NULL;
+    if (self->token != 0 || (local != NULL && local_bytes != sizeof from) || remote_bytes != sizeof to)
+        return sides_raise(MACHNET_EINVAL, 0);
+    memcpy(&to, remote, sizeof to);
+    if (local != NULL)
+        memcpy(&from, local, sizeof from);
+    machnet_channel *channel = sides_channel(self->sides);
+    if (channel == NULL)
+        return NULL;
+    int32_t status = machnet_flow_open(channel, local != NULL ? &from : NULL, &to,
+                                       (const machnet_options *)(uintptr_t)options, 0, &token, &error);
+    if (status == MACHNET_EAGAIN)
+        Py_RETURN_FALSE;
+    return status < 0 ? sides_raise_error(status, &error) : enter(self, token, flows);
+}
+
 static void flow_destroy(PyObject *object)
 {
     Py_XDECREF((PyObject *)((FlowBase *)object)->sides);
@@ -261,6 +231,7 @@ static PyMethodDef flow_methods[] = {
      "try_receive_into(buffer)\n\nThe next message into a writable buffer: (length, tag), or None if there is none "
      "now.\n"
      "One longer than the buffer stays: MessageSizeError has its length."},
+    {"_open", flow_open, METH_VARARGS, NULL},
     {"_borrow", flow_borrow, METH_NOARGS, NULL},
     {"_reserve", flow_reserve, METH_O, NULL},
     {"_try_close", flow_try_close, METH_O, NULL},
@@ -269,6 +240,7 @@ static PyMethodDef flow_methods[] = {
 
 static PyMemberDef flow_members[] = {
     {"token", T_ULONGLONG, offsetof(FlowBase, token), READONLY, "The number that names the flow on its channel."},
+    {"_refused", T_BOOL, offsetof(FlowBase, refused), 0, NULL},
     {0},
 };
 

@@ -36,12 +36,14 @@ enum {
 typedef struct {
     PyObject_HEAD machnet_channel *channel; /* NULL: closed */
     uint8_t *arena;                         /* SIDES_ARENA_BYTES */
+    bool taking;                            /* events are being taken */
 } Sides;
 
 /* What a flow is to the fast path; Python's classes of flows inherit it. */
 typedef struct {
     PyObject_HEAD Sides *sides;
-    uint64_t token;
+    uint64_t token; /* 0: not opened yet */
+    char refused;   /* a send answered MACHNET_EAGAIN, and MACHNET_EVENT_SEND_SPACE was not handed on since */
 } FlowBase;
 
 typedef struct {
@@ -58,8 +60,13 @@ extern PyType_Spec sides_spec, flow_spec, message_spec, buffer_spec;
 PyObject *sides_raise(int32_t status, uint64_t value);
 /* The same for what a call on a flow answered, to which some statuses say that it has ended. */
 PyObject *sides_raise_of_flow(int32_t status, uint64_t value);
-/* machnet._sides.set_raiser: the function that makes it. */
+/* The same with the words of a control call. */
+PyObject *sides_raise_error(int32_t status, const machnet_error *error);
+/* machnet._sides.set_raiser: the function that makes it. In the main interpreter only. */
 PyObject *sides_set_raiser(PyObject *module, PyObject *raiser);
+
+/* A tag, limit or length, of which `name` is the name; false with an exception. */
+bool sides_number(PyObject *object, const char *name, uint64_t *number);
 
 /* The channel, or NULL with an exception: it is closed. */
 machnet_channel *sides_channel(Sides *sides);
@@ -70,7 +77,7 @@ PyObject *message_new(PyObject *data, uint64_t tag, PyObject *flow);
 /* Frees an object of a heap type, and its reference to the type. */
 void sides_free(PyObject *self);
 
-/* transfer.c: methods of FlowBase (self) and of Sides (for any flow). */
+/* send.c: methods of FlowBase (self) and of Sides (for any flow). */
 PyObject *flow_try_send(PyObject *self, PyObject *const *arguments, Py_ssize_t count);
 PyObject *flow_try_send_many(PyObject *self, PyObject *const *arguments, Py_ssize_t count);
 PyObject *sides_send_many(PyObject *self, PyObject *const *arguments, Py_ssize_t count);
@@ -84,6 +91,11 @@ PyObject *sides_receive_many(PyObject *self, PyObject *const *arguments, Py_ssiz
 PyObject *sides_ready(PyObject *self, PyObject *flows);
 /* The flow of a message: borrowed reference; NULL with an exception. */
 PyObject *sides_owner(PyObject *owner, uint64_t token);
+
+/* events.c: methods of Sides. */
+PyObject *sides_look(PyObject *self, PyObject *mask);
+PyObject *sides_events(PyObject *self, PyObject *list);
+PyObject *sides_settle(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 
 /* buffer.c */
 PyObject *flow_borrow(PyObject *self, PyObject *unused);

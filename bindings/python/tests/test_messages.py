@@ -7,19 +7,8 @@ import time
 
 import machnet
 import pytest
+from common import fill
 from machnet import errors
-
-
-def fill(flow, data=b"x" * 60000):
-    """Sends until there is no space for good: neither in the send arena, nor with the receiver, who does not read."""
-    count, refused = 0, 0
-    while refused < 10:
-        if flow.try_send(data, count):
-            count, refused = count + 1, 0
-        else:
-            refused += 1
-            time.sleep(0.02)
-    return count
 
 
 @pytest.mark.parametrize("length", [0, 1, 63, 64, 2047, 2048, 2049, 65535, 65536, 65537, 1 << 20, machnet.MESSAGE_MAX])

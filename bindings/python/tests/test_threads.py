@@ -1,26 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Any thread may make any call: nothing breaks, nothing is lost."""
+import contextlib
+import sys
 import threading
 
+import machnet
 import pytest
+from common import Waits, fill, run
 from machnet import errors
-
-
-def run(*functions):
-    problems = []
-
-    def guard(function):
-        try:
-            function()
-        except BaseException as problem:  # pylint: disable=broad-except
-            problems.append(problem)
-    threads = [threading.Thread(target=guard, args=(function,)) for function in functions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive()
-    assert problems == []
 
 
 def test_both_sides_at_once(flows):
@@ -127,3 +114,41 @@ def test_who_sleeps_is_told_of_events_that_others_took(channels, flows, where):
     listening = threading.Event()
     run(take, accept, dial)
     assert len(seen) == 50
+
+
+def test_all_who_wait_for_space_are_told(flows):
+    sent = fill(flows[0])
+    waits = Waits(*[lambda: flows[0].wait_space(20)] * 4)
+    for _ in range(sent):
+        flows[1].receive(10)
+    assert waits.end() == [None] * 4
+    flows[0].wait_space(0)  # it has space since
+
+
+def test_a_flow_is_given_by_accept_or_told_by_an_event(channels, where):
+    one, two = channels
+    listener, count, accepted, told = two.open_listener(where), 300, [], []
+    two.try_events()
+    old = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+
+    def all_seen():
+        return len(accepted) + len(told) >= count
+
+    def accept():
+        while not all_seen():
+            with contextlib.suppress(BlockingIOError):
+                accepted.append(listener.accept(0))
+
+    def take():
+        while not all_seen():
+            told.extend(event.flow for event in two.try_events() if event.type == machnet.EventType.ACCEPTED and event.flow not in accepted)
+
+    def dial():
+        for _ in range(count):
+            one.open_flow(where, timeout=5)
+    try:
+        run(accept, take, dial)
+    finally:
+        sys.setswitchinterval(old)
+    assert len(set(accepted + told)) == count and len(set(accepted)) == len(accepted)
