@@ -3,7 +3,9 @@
 # ctest-labels: attack
 """An application that breaks the rules of its shared memory loses its channel; the engine and other applications notice nothing.
 
-MACHNET_ATTACK_DESCRIPTORS sets how many mutated descriptors the engine must have taken (default: a million; 10^8 for a long run).
+MACHNET_ATTACK_DESCRIPTORS sets how many mutated descriptors the engine must have taken (default: a million; 10^8 for a long run, which takes an
+hour or so, more than ctest allows: MACHNET_ATTACK_DESCRIPTORS=100000000 /usr/bin/python3 tests/integration/test_attack_memory.py mutated).
+MACHNET_ATTACK_SEED chooses the run.
 """
 import os
 import signal
