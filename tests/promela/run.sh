@@ -14,13 +14,13 @@ trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 failed=0
 
-# search <option>...: every state of $here/$model; sets `result` to sound, lost (a wake-up) or cut-short
+# search <flags of the compiler> <option>...: every state of $here/$model; sets `result` to sound, lost (a wake-up) or cut-short
 search() {
-    if ! { spin -a "$@" "$here/$model" && ${CC:-gcc} -O2 -w -DSAFETY -DMEMLIM=4096 -o pan pan.c; } >log 2>&1; then
+    if ! { spin -a "${@:2}" "$here/$model" && ${CC:-gcc} $1 -w -DSAFETY -DMEMLIM=4096 -o pan pan.c; } >log 2>&1; then
         cat log
         exit 1
     fi
-    ./pan -n -m1000000 >log 2>&1
+    ./pan -n -m10000 >log 2>&1
     local status=$?
     if grep -q '^pan:.*invalid end state' log && grep -q 'errors: 1$' log; then
         result=lost
@@ -33,8 +33,12 @@ search() {
 }
 
 # expect <result> <mode> [<part left out>]
+# A lost wake-up is looked for from the last statement of a step to the first, which finds those of room.pml in a twentieth of the states, and
+# before the compiler would have made that fast.
 expect() {
-    search -DMODE="$2" ${3:+-DBROKEN_$3} ${requests:-}
+    local flags=-O1
+    [ "$1" = sound ] || flags="-O0 -DT_REVERSE"
+    search "$flags" -DMODE="$2" ${3:+-DBROKEN_$3} ${requests:-}
     local states
     states=$(sed -n 's/^ *\([0-9.e+]*\) states, stored.*/\1/p' log)
     printf '%-8s %-6s %-18s %-5s %9s states\n' "$model" "$2" "${3:-}" "$result" "$states"
