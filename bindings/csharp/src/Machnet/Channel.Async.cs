@@ -91,4 +91,14 @@ public sealed partial class Channel
         }
         return sent;
     }
+
+    /// <summary>The engine takes requests off the ring all the time, and tells nobody: a program that makes no more calls must not be needed.</summary>
+    private async Task TellClosesSoonAsync()
+    {
+        while (Volatile.Read(ref _closesWaiting) > 0 && !_closed)
+        {
+            await Task.Delay(1).ConfigureAwait(false);
+            TellCloses();
+        }
+    }
 }

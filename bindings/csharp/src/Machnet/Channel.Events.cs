@@ -219,23 +219,29 @@ public sealed unsafe partial class Channel
                 _flows.Remove(record.Token);
             _readers.Remove(record);
         }
-        uint flags = abort ? (uint)machnet_close_flags.MACHNET_CLOSE_ABORT : 0;
+        record.Aborted = abort;
+        bool later = false;
         Monitor.Enter(_sendLock);
         try
         {
-            if (!_closed && Native.machnet_flow_close(_channel, record.Token, flags) == (int)StatusCode.Again)
+            if (!_closed && TellClose(record) == (int)StatusCode.Again)
             {
                 lock (_flows)
                     _closes.Enqueue(record);
-                Interlocked.Increment(ref _closesWaiting);
+                later = Interlocked.Increment(ref _closesWaiting) == 1;
             }
         }
         finally
         {
             Monitor.Exit(_sendLock);
         }
+        if (later)
+            _ = TellClosesSoonAsync();
         record.ReleaseAll();
     }
+
+    private int TellClose(FlowRecord record) => Native.machnet_flow_close(
+        _channel, record.Token, record.Aborted ? (uint)machnet_close_flags.MACHNET_CLOSE_ABORT : 0);
 
     private void TellCloses()
     {
@@ -249,7 +255,7 @@ public sealed unsafe partial class Channel
                     if (!_closes.TryPeek(out record))
                         return;
                 }
-                if (Native.machnet_flow_close(_channel, record.Token, 0) == (int)StatusCode.Again)
+                if (TellClose(record) == (int)StatusCode.Again)
                     return;
                 lock (_flows)
                     _closes.Dequeue();

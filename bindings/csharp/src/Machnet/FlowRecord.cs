@@ -19,6 +19,7 @@ internal sealed class FlowRecord(Channel channel, ulong token)
     internal int Pending;
     internal int Readers; // who wait for its messages: the same lock
     internal long StalledBytes;
+    internal bool Aborted; // written once, before the close is told
 
     internal bool Opened
     {
