@@ -33,8 +33,8 @@ search() {
 }
 
 # expect <result> <mode> [<part left out>]
-# A lost wake-up is looked for from the last statement of a step to the first, which finds those of room.pml in a twentieth of the states, and
-# before the compiler would have made that fast.
+# A lost wake-up is looked for from the last transition to the first, which finds those of room.pml in a ninth of the states; such a search is over
+# before it would pay to compile it to be fast.
 expect() {
     local flags=-O1
     [ "$1" = sound ] || flags="-O0 -DT_REVERSE"
