@@ -47,7 +47,8 @@ static int look(struct worker *worker, uint64_t timeout_ns)
 {
     struct epoll_event events[EVENTS_PER_LOOK];
     int count = wait_for_events(worker->epoll, events, timeout_ns);
-    worker->nic_quiet = worker->nic_wakes && count < EVENTS_PER_LOOK;
+    /* Not after a timer: a NIC has some of its own, and looks at its link when it is asked for packets. */
+    worker->nic_quiet = worker->nic_wakes && count > 0 && count < EVENTS_PER_LOOK;
     for (int i = 0; i < count; i++) {
         if (events[i].data.ptr == &worker->mailbox)
             take_event(worker->mailbox.inbox_event);

@@ -267,7 +267,15 @@ public sealed unsafe partial class Channel
                 throw MachnetException.Of(descriptor);
             var pump = new Pump(this, descriptor);
             _pump = pump;
-            pump.Start();
+            try
+            {
+                pump.Start();
+            }
+            catch
+            {
+                _pump = null;
+                throw;
+            }
             _ = Native.machnet_channel_wake(_channel); // the leader follows from here on
             return pump;
         }

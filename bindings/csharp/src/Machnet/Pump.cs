@@ -29,7 +29,15 @@ internal sealed class Pump
     {
         bool taken = false;
         _handle.DangerousAddRef(ref taken);
-        _thread.Start();
+        try
+        {
+            _thread.Start();
+        }
+        catch // no memory for its stack
+        {
+            _handle.DangerousRelease();
+            throw;
+        }
     }
 
     /// <summary>Somebody waits.</summary>

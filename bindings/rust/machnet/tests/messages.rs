@@ -170,7 +170,7 @@ fn send__waits_for_space_and_ends_with_the_flow() {
     let Pair { one, two, flow, accepted, engines } = pair;
     let bytes = vec![2; 60_000];
     let mut sent = 0;
-    let full = Duration::from_millis(50); // it grows first
+    let full = Duration::from_millis(500); // it grows first
     while one.send_timeout(flow, &bytes, sent, full).is_ok() {
         sent += 1;
     }
