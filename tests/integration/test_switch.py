@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
+# ctest-timeout: 600
 """Engines of several workers on a switch whose choice of queues nobody can foretell, and that harms frames: all messages arrive, intact and in order."""
 import contextlib
 import os

@@ -498,21 +498,24 @@ static void do_nothing(int number)
     (void)number;
 }
 
-static void set_timer(void (*handler)(int))
+/* A signal in 5 ms, and then, if it repeats, again and again: one that comes before the wait has begun ends no wait. */
+static timer_t set_timer(void (*handler)(int), bool repeats)
 {
     struct sigaction action = {.sa_handler = handler};
-    const struct itimerspec soon = {.it_value.tv_nsec = 5000000};
+    const struct itimerspec soon = {.it_value.tv_nsec = 5000000, .it_interval.tv_nsec = repeats ? 5000000 : 0};
     timer_t timer;
     sigaction(SIGALRM, &action, NULL);
     cr_assert_eq(timer_create(CLOCK_MONOTONIC, NULL, &timer), 0);
     timer_settime(timer, 0, &soon, NULL);
+    return timer;
 }
 
 Test(channel, wait__signals)
 {
-    set_timer(do_nothing);
+    timer_t timer = set_timer(do_nothing, true);
     cr_assert_eq(machnet_channel_wait(channel, 7, -1), MACHNET_EINTR);
-    set_timer(wake_in_handler);
+    timer_delete(timer);
+    set_timer(wake_in_handler, false);
     int32_t status = machnet_channel_wait(channel, 7, -1);
     cr_assert(status == MACHNET_EINTR || status == 0);
     if (status == MACHNET_EINTR)
