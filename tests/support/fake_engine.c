@@ -200,6 +200,18 @@ machnet_channel *fake_engine_channel(struct fake_engine *engine, const machnet_o
     return channel;
 }
 
+machnet_channel *fake_engine_channel_with_flow(struct fake_engine *engine, uint64_t flow)
+{
+    machnet_event event;
+    machnet_channel *channel = fake_engine_channel(engine, NULL);
+    fake_engine_accept(engine, flow);
+    if (machnet_channel_events(channel, &event, 1, 0) != 1) {
+        fprintf(stderr, "the accepted flow is not told\n");
+        abort();
+    }
+    return channel;
+}
+
 void fake_engine_wake(struct fake_engine *engine, uint32_t bits)
 {
     atomic_thread_fence(memory_order_seq_cst);

@@ -43,6 +43,8 @@ void fake_engine_stop(struct fake_engine *engine);
 void fake_engine_say_more(struct fake_engine *engine);
 /* Starts the engine, opens a context and a channel on it; the context is given back. Aborts the test program if that fails. */
 machnet_channel *fake_engine_channel(struct fake_engine *engine, const machnet_options *options);
+/* The same with default options and a flow that was accepted, whose event is taken. */
+machnet_channel *fake_engine_channel_with_flow(struct fake_engine *engine, uint64_t flow);
 
 /* Post one entry and signal as an engine does. */
 void fake_engine_deliver(struct fake_engine *engine, const void *entry);

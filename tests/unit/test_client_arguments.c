@@ -14,10 +14,7 @@ static machnet_error error;
 
 static void attach(void)
 {
-    machnet_event event;
-    channel = fake_engine_channel(&engine, NULL);
-    fake_engine_accept(&engine, FLOW);
-    cr_assert_eq(machnet_channel_events(channel, &event, 1, 0), 1);
+    channel = fake_engine_channel_with_flow(&engine, FLOW);
 }
 
 static void detach(void)

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/prng.h"
 #include "support/fake_engine.h"
 
 #define FLOW ((uint64_t)1 << 32 | MN_TOKEN_ACCEPTED)
@@ -210,24 +211,16 @@ Test(hostile, control_messages)
     }
 }
 
-static uint64_t prng_state;
-
-static uint64_t prng(void)
-{
-    prng_state ^= prng_state << 13;
-    prng_state ^= prng_state >> 7;
-    prng_state ^= prng_state << 17;
-    return prng_state;
-}
+static struct prng prng;
 
 /* Half of the words are such as come up in practice. */
 static void mutate(struct mn_delivery *delivery)
 {
     uint8_t *bytes = (uint8_t *)delivery;
-    delivery->op = (uint8_t)(1 + prng() % 5);
+    delivery->op = (uint8_t)(1 + prng_next(&prng) % 5);
     delivery->flow = FLOW;
-    for (uint64_t changes = prng() % 4; changes > 0; changes--)
-        bytes[prng() % sizeof *delivery] = (uint8_t)prng();
+    for (uint64_t changes = prng_next(&prng) % 4; changes > 0; changes--)
+        bytes[prng_next(&prng) % sizeof *delivery] = (uint8_t)prng_next(&prng);
 }
 
 Test(hostile, random_bytes)
@@ -236,7 +229,7 @@ Test(hostile, random_bytes)
     unsigned long runs = count_text != NULL ? strtoul(count_text, NULL, 10) : 300;
 
     for (unsigned long run = 1; run <= runs; run++) {
-        prng_state = run;
+        prng_init(&prng, run);
         packed = run % 2 == 0;
         attach();
         int32_t status = MACHNET_EAGAIN;
@@ -244,7 +237,7 @@ Test(hostile, random_bytes)
             struct mn_delivery delivery = {.region = 2, .length = 8, .offset = 64};
             mutate(&delivery);
             fake_engine_deliver(&engine, &delivery);
-            fake_engine_complete(&engine, prng() % 3);
+            fake_engine_complete(&engine, prng_next(&prng) % 3);
             machnet_send_copy(channel, FLOW, "x", 1, 0, 0);
             status = receive();
         }
@@ -252,7 +245,7 @@ Test(hostile, random_bytes)
                   run, machnet_status_name(status));
         /* And after that: everything at once. */
         for (int i = 0; i < 4096; i++)
-            ((uint8_t *)engine.bases[0])[128 + prng() % (engine.bytes[0] - 128)] = (uint8_t)prng();
+            ((uint8_t *)engine.bases[0])[128 + prng_next(&prng) % (engine.bytes[0] - 128)] = (uint8_t)prng_next(&prng);
         receive();
         machnet_send_copy(channel, FLOW, "x", 1, 0, 0);
         detach();

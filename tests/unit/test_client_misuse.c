@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/prng.h"
 #include "support/fake_engine.h"
 
 #define ACCEPTED(index) ((uint64_t)1 << 32 | MN_TOKEN_ACCEPTED | (index))
@@ -18,10 +19,7 @@ static machnet_channel *channel;
 
 static void attach(void)
 {
-    machnet_event event;
-    channel = fake_engine_channel(&engine, NULL);
-    fake_engine_accept(&engine, FLOW);
-    cr_assert_eq(machnet_channel_events(channel, &event, 1, 0), 1);
+    channel = fake_engine_channel_with_flow(&engine, FLOW);
 }
 
 static void detach(void)
@@ -31,16 +29,6 @@ static void detach(void)
 }
 
 TestSuite(client_misuse, .init = attach, .fini = detach, .timeout = 120);
-
-static uint64_t prng_state;
-
-static uint64_t prng(void)
-{
-    prng_state ^= prng_state << 13;
-    prng_state ^= prng_state >> 7;
-    prng_state ^= prng_state << 17;
-    return prng_state;
-}
 
 /* ---- Tokens ---- */
 
@@ -97,9 +85,10 @@ Test(client_misuse, tokens_of_another_kind)
 
 Test(client_misuse, tokens_at_random)
 {
-    prng_state = 1;
+    struct prng prng;
+    prng_init(&prng, 1);
     for (int i = 0; i < 100000; i++) {
-        uint64_t token = prng();
+        uint64_t token = prng_next(&prng);
         if (i % 2 == 0) /* such as come up */
             token = (token & 7) << 32 | (token >> 8 & MN_TOKEN_ACCEPTED) | (token >> 16 & 4095);
         check_token(token, token == FLOW, false);

@@ -193,11 +193,8 @@ static machnet_channel *channel;
 
 static void attach(void)
 {
-    machnet_event event;
     memset(&engine, 0, sizeof engine);
-    channel = fake_engine_channel(&engine, NULL);
-    fake_engine_accept(&engine, FLOW);
-    cr_assert_eq(machnet_channel_events(channel, &event, 1, 0), 1);
+    channel = fake_engine_channel_with_flow(&engine, FLOW);
 }
 
 static void detach(void)
