@@ -54,6 +54,7 @@ def checksums(link, mac, source, destination, port, count):
                        ipv4(ICMP, source, destination, icmp_echo(error)),
                        ipv4(UDP, source, destination, udp(source, destination, port, data))):
             link.send(start + packet)
+        time.sleep(0.001)
 
 
 def arp(to, operation, sender_mac, sender, target_mac, target):

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """What others on the link do to engines under DPDK: wrong checksums, lies about who has an address, routers, new network cards."""
+import contextlib
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from harness import Engine, send, serve
 from test_dpdk import NET, Host, exchange
 
 RAW_FRAMES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "raw_frames.py")
-COUNT = 100
+COUNT = 48  # of each kind of frame: with all of them together, a stalled engine's ring of 512 frames is not half full
 FRESH_SECONDS, CHANGE_SECONDS = 4, 4.6  # engine/path/neighbours.h
 
 
@@ -69,10 +70,11 @@ def test_wrong_checksums_are_dropped_and_counted():
         echo = Echo(one, two)
         before = {name: counter(one, name) for name in ("bad_checksum", "malformed_frames", "icmp_echoes")}
         finish(raw_frames(net, "checksums", "v1", mac_of(net, 0), NET + ".9", NET + ".2", 31700, COUNT))
-        harness.wait_until(lambda: counter(one, "bad_checksum") - before["bad_checksum"] == 3 * COUNT, 3, "all are counted")
+        with contextlib.suppress(AssertionError):
+            harness.wait_until(lambda: counter(one, "bad_checksum") - before["bad_checksum"] >= 3 * COUNT, 3, "all are counted")
         echo.must_go_on(5)
-        for name, wanted in (("bad_checksum", 3 * COUNT), ("malformed_frames", 0), ("icmp_echoes", 0)):
-            assert counter(one, name) - before[name] == wanted, name
+        counted = {name: counter(one, name) - value for name, value in before.items()}
+        assert counted == {"bad_checksum": 3 * COUNT, "malformed_frames": 0, "icmp_echoes": 0}, counted
         assert counter(two, "bad_checksum") == 0
         echo.finish()
 
