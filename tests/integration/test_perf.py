@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
+# ctest-alone
 """machnet perf between two engines: every mode, what it prints, and how it fails."""
 import json
 import os
@@ -70,6 +71,13 @@ def perf_error(engine, *arguments, status=1, seconds=30):
     lines = result.stderr.splitlines()
     assert len(lines) == 1 and lines[0].startswith("machnet perf: "), lines
     return lines[0]
+
+
+def wait_for_messages(engine, count):
+    """Until the client's flows sent so many."""
+    def sent():
+        return sum(flow["messages_sent"] for flow in engine.status()["flows"]) >= count
+    harness.wait_until(sent, 10, "%d messages are sent" % count)
 
 
 # ---- What it measures ----
@@ -210,7 +218,8 @@ def test_interrupted():
         server = listen(two)
         for more in ((), ("--stream",), ("--rate", 100), ("--window", 8, "--poll", "spin")):
             client = start(one, "--duration", 600, "--warmup", 0.05, "--json", *more, two.address(PORT))
-            time.sleep(0.6 * SLOW)
+            wait_for_messages(one, 40)
+            time.sleep(0.3)
             client.signal(signal.SIGINT)
             assert client.wait(5) == 0, client.log
             result = json.loads(client.lines[0])
@@ -224,7 +233,7 @@ def test_interrupted_before_measuring():
     with two_engines() as (one, two):
         server = listen(two)
         client = start(one, "--warmup", 600, two.address(PORT))
-        time.sleep(0.3 * SLOW)
+        wait_for_messages(one, 40)
         client.signal(signal.SIGINT)
         assert client.wait(5) == 130 and client.lines == [] and len(client.log) == 1, client.log
         end_server(server)
@@ -322,7 +331,8 @@ def test_missing_answers_are_errors():
 
 def start_long_run(one, two, *arguments):
     client = start(one, "--duration", 600, "--warmup", 0, "--json", *arguments, two.address(PORT))
-    time.sleep(0.5 * SLOW)
+    wait_for_messages(one, 100)
+    time.sleep(0.2)
     assert client.running(), client.log
     return client
 

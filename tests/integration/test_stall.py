@@ -3,6 +3,7 @@
 # ctest-nics: memif
 # ctest-timeout: 600
 # ctest-workers: 2
+# ctest-alone
 """A reader that stops, or keeps what it was lent, harms its own flows only, and these go on when it does."""
 import math
 import signal

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# ctest-alone
 # ctest-labels: tsan
 #
 # No wake-up is lost in WAKE_STRESS_COUNT (100000) sleeps; and where a part of the protocol is left out, one is. (Leaving out the
