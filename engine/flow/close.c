@@ -5,13 +5,15 @@
 #define ANSWER_NS \
     MILLISECONDS( \
         1000) /* so long a peer that has our FIN may take to send its own, or to take our messages after its own */
-/* The peer's timeouts grow with each loss, and a peer whose last acknowledgement is lost after we forgot the flow is told that it was reset, although all
- * has arrived. */
-#define LINGER_MIN MILLISECONDS(200)
+/* So long a flow that has ended acknowledges what is repeated. A peer whose last acknowledgement is lost, and who asks again after we forgot the flow, is
+ * told that it was reset, although all has arrived: it repeats each 200 ms at the latest, but its host may be busy with others for as long. */
+#define LINGER_NS MILLISECONDS(1000)
+#define PROBE_REPLY_MIN MILLISECONDS(200)
 
-static uint64_t linger(const struct flow *flow)
+/* So long an answer to a PROBE is waited for. */
+static uint64_t probe_patience(const struct flow *flow)
 {
-    return min_u64(max_u64(3 * retransmission_timeout(flow), LINGER_MIN), ANSWER_NS);
+    return min_u64(max_u64(3 * retransmission_timeout(flow), PROBE_REPLY_MIN), ANSWER_NS);
 }
 
 /* So long FIN and RESET frames are repeated: a peer that has not heard of them by then is dead, or holds us for dead. */
@@ -50,7 +52,7 @@ void flow_end(struct flow *flow, enum transport_status status, uint64_t now)
         incoming_trim(flow);
     }
     flow->fin_wanted = status == TRANSPORT_CLOSED;
-    flow->deadline = now + (flow->fin_wanted ? patience(flow) : linger(flow));
+    flow->deadline = now + (flow->fin_wanted ? patience(flow) : LINGER_NS);
     flow->ended_owed = true;
     flow_deliver(flow, now);
     flow_activate(flow);
@@ -98,7 +100,7 @@ void close_progress(struct flow *flow, uint64_t now)
     bool answered = flow->fin_acknowledged || flow->reset_acknowledged;
     if (flow->state == FLOW_ENDED && answered && !flow->lingering) {
         flow->lingering = true;
-        flow->deadline = min_u64(flow->deadline, now + linger(flow));
+        flow->deadline = min_u64(flow->deadline, now + LINGER_NS);
     }
 }
 
@@ -146,7 +148,7 @@ void close_reset_packet(struct flow *flow, uint64_t now)
     if (!closed && flow->state < FLOW_ENDED && peer_ask(flow, now)) {
         if (!flow->disowned) {
             flow->disowned = true;
-            flow->deadline = min_u64(flow->deadline, now + linger(flow));
+            flow->deadline = min_u64(flow->deadline, now + probe_patience(flow));
             flow_timer(flow);
         }
         return;

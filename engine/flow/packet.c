@@ -25,11 +25,20 @@ bool packet_add_control(struct packet *packet, const struct wire_frame *frame, u
     return true;
 }
 
-/* Returns true if there is one; it counts as told when the packet goes out. */
+static bool fin_is_next(const struct flow *flow)
+{
+    return flow->fin_wanted && send_drained(flow);
+}
+
+/*
+ * Returns true if there is one; it counts as told when the packet goes out. Each FIN brings one, the repeated too: a peer that has heard of our end knows
+ * what has arrived, and need not ask again when we may have forgotten the flow.
+ */
 static bool add_ack(struct flow *flow, struct packet *packet, uint64_t now)
 {
     struct wire_frame frame;
-    if ((!flow->rx.ack_now && flow->rx.unacknowledged == 0) || flow->rx.next_number == 0) {
+    const bool wanted = flow->rx.ack_now || flow->rx.unacknowledged > 0 || fin_is_next(flow);
+    if (!wanted || flow->rx.next_number == 0) {
         return false;
     }
     ack_frame(flow, &frame, now);
@@ -81,7 +90,7 @@ static void add_controls(struct flow *flow, struct packet *packet)
 
 static void add_fin(struct flow *flow, struct packet *packet)
 {
-    if (!flow->fin_wanted || !send_drained(flow)) {
+    if (!fin_is_next(flow)) {
         return;
     }
     struct wire_frame frame = {.type = WIRE_FRAME_FIN,

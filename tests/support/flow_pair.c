@@ -401,7 +401,7 @@ void pair_run(struct pair *pair, uint64_t duration_ns)
 void pair_settle(struct pair *pair)
 {
     uint64_t quiet = 0, last = UINT64_MAX;
-    for (int i = 0; i < 30000 && quiet < 400; i++) {
+    for (int i = 0; i < 30000 && quiet < 1200; i++) {
         pair_run(pair, PAIR_MS);
         quiet = pair->packets == last && !pair->wire ? quiet + 1 : 0;
         last = pair->packets;

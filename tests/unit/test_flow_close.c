@@ -27,7 +27,8 @@ static enum pair_fate lose_acknowledgements_of_b(struct pair *pair, uint64_t ind
                                                  const uint8_t *packet, size_t length)
 {
     (void)index;
-    bool acknowledges = length > WIRE_HEADER_BYTES && (packet[0] & 0xf) == WIRE_FLOW && packet[WIRE_HEADER_BYTES] == WIRE_FRAME_ACK;
+    bool acknowledges =
+        length > WIRE_HEADER_BYTES && (packet[0] & 0xf) == WIRE_FLOW && packet[WIRE_HEADER_BYTES] == WIRE_FRAME_ACK;
     return from == &pair->b && acknowledges && pair->now < pair->argument ? PAIR_DROP : PAIR_PASS;
 }
 
@@ -44,6 +45,53 @@ Test(transport_close, who_has_all_stays_to_say_so)
     expect_end(other, TRANSPORT_CLOSED);
     pair_close(other, false);
     pair_run(&pair, 1000 * PAIR_MS);
+    expect_end(flow, TRANSPORT_OK);
+    cr_assert_eq(flow->sent_ok, 1);
+    expect_nothing_left(&pair);
+    pair_fini(&pair);
+}
+
+static bool holds(const uint8_t *packet, size_t length, uint8_t type)
+{
+    struct wire_header header;
+    struct wire_frame frame;
+    size_t body, at = 0;
+    if (wire_packet_decode(packet, length, &header, &body) != WIRE_OK || header.type != WIRE_FLOW) {
+        return false;
+    }
+    while (wire_frame_decode(packet + WIRE_HEADER_BYTES, body, &at, &frame) == WIRE_OK) {
+        if (frame.type == type) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* And what A repeats. `argument` counts B's FINs. */
+static enum pair_fate lose_all_but_the_second_fin_of_b(struct pair *pair, uint64_t index, const struct pair_side *from,
+                                                       const uint8_t *packet, size_t length)
+{
+    (void)index;
+    if (from != &pair->b) {
+        return pair->argument == 0 ? PAIR_PASS : PAIR_DROP;
+    }
+    return holds(packet, length, WIRE_FRAME_FIN) && ++pair->argument == 2 ? PAIR_PASS : PAIR_DROP;
+}
+
+Test(transport_close, a_repeated_fin_tells_what_has_arrived)
+{
+    struct pair pair;
+    pair_init(&pair);
+    struct pair_flow *flow = pair_connect(&pair), *other = &pair.b.flows[0];
+    pair.fate = lose_all_but_the_second_fin_of_b;
+    pair.argument = 0;
+    pair_send(flow, 50);
+    pair_close(flow, false);
+    pair_run(&pair, PAIR_MS / 2);
+    expect_end(other, TRANSPORT_CLOSED);
+    pair_close(other, false);
+    pair_run(&pair, 3000 * PAIR_MS);
+    cr_assert_geq(pair.argument, 2);
     expect_end(flow, TRANSPORT_OK);
     cr_assert_eq(flow->sent_ok, 1);
     expect_nothing_left(&pair);
@@ -257,11 +305,12 @@ Test(transport_owner_resume, nothing_is_lost_for_want_of_room)
 }
 
 /* A's FLOW packets are lost from `argument` on; B is alive and says so, to A's peer and on the flow. */
-static enum pair_fate lose_flow_packets_of_a(struct pair *pair, uint64_t index, const struct pair_side *from, const uint8_t *packet,
-                                             size_t length)
+static enum pair_fate lose_flow_packets_of_a(struct pair *pair, uint64_t index, const struct pair_side *from,
+                                             const uint8_t *packet, size_t length)
 {
     (void)index;
-    return from == &pair->a && length > 0 && (packet[0] & 0xf) == WIRE_FLOW && pair->now >= pair->argument ? PAIR_DROP : PAIR_PASS;
+    return from == &pair->a && length > 0 && (packet[0] & 0xf) == WIRE_FLOW && pair->now >= pair->argument ? PAIR_DROP
+                                                                                                           : PAIR_PASS;
 }
 
 Test(transport_close, is_not_kept_for_ever_by_a_peer_that_acknowledges_nothing)

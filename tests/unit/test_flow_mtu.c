@@ -266,7 +266,7 @@ Test(mtu, new_flows_begin_with_what_is_known)
     traffic(flow, 5, 50000);
     cr_assert_eq(probes_of_a_new_flow(&pair, flow), 0, "beside another");
     pair_close(flow, false);
-    pair_run(&pair, 1000 * PAIR_MS);
+    pair_run(&pair, 1500 * PAIR_MS);
     cr_assert_eq(flows_of(&pair.a), 0);
     cr_assert_eq(probes_of_a_new_flow(&pair, flow), 0, "after the last has gone");
     pair_fini(&pair);
