@@ -30,6 +30,8 @@ struct congestion {
     uint32_t undo_timeout;  /* swift: the window before silence was answered, until that proves right; 0 */
     uint64_t answered_from, answered; /* losses of packets in [answered_from, answered) were answered together */
     uint64_t round_end;               /* swift: a round is over when a packet from this number on is acknowledged */
+    uint64_t emptied_at;              /* swift: when the path was last found without a queue */
+    uint32_t held_back;               /* swift: of the window, for the rest of this round; the same */
     uint32_t round_delay_ns;          /* sum of the delays of this round */
     uint32_t round_acknowledged;      /* packets */
     uint16_t round_samples;           /* how many */

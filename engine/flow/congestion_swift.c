@@ -15,6 +15,7 @@
  *   path does not have by chance, from a policer, which drops and does not delay, cuts the window to what was delivered. From there it
  *   grows slowly.
  * - There is a slow start, which delay or losses end.
+ * - Flows that meet at a queue let it run empty together now and then, so that each knows the path without it.
  */
 #include "flow/congestion.h"
 
@@ -28,6 +29,9 @@
 #define NOISY_HOST_NS 500000U
 #define TARGET_NS 25000U
 #define NOISE_NS 6000U
+#define EMPTY_NS 3000U
+#define DRAIN_NS 10000000U
+#define DRAIN_ROUNDS 64
 #define DECREASE 8
 #define DELAY_MAX_NS 4000000U
 #define GAP_MAX_NS 10000000U
@@ -150,10 +154,37 @@ static void weigh_losses(struct congestion *congestion, uint64_t next)
     congestion->threshold = congestion->window;
 }
 
+/* ---- Seeing the path empty ---- */
+
+/*
+ * A flow that has not met the empty path for a while sends half of its window for a round trip. Who came when there was a queue takes that for a
+ * part of the path, sees less delay than its neighbours, and gets more than they do. All who meet at a queue saw it empty at the same time, so
+ * they drain it at the same time again (as in BBR, Cardwell et al., ACM Queue 2016), and then all know the path.
+ */
+static void drain(struct congestion *congestion, const struct congestion_ack *ack)
+{
+    const uint64_t often = DRAIN_ROUNDS * ack->srtt_ns;
+    if (congestion->slow_start || !ack->limited || congestion->window < SMALL ||
+        congestion->host_noise_ns >= NOISY_HOST_NS ||
+        ack->now - congestion->emptied_at < (often > DRAIN_NS ? often : DRAIN_NS)) {
+        return;
+    }
+    congestion->emptied_at = ack->now;
+    congestion->held_back = congestion->window / 2;
+    congestion->window -= congestion->held_back;
+}
+
+static void stop_draining(struct congestion *congestion)
+{
+    set_window(congestion, (uint64_t)congestion->window + congestion->held_back);
+    congestion->held_back = 0;
+}
+
 /* ---- The interface ---- */
 
 static void round_over(struct congestion *congestion, const struct congestion_ack *ack)
 {
+    stop_draining(congestion);
     if (congestion->round_samples > 0) {
         shrink(congestion);
     }
@@ -161,6 +192,7 @@ static void round_over(struct congestion *congestion, const struct congestion_ac
     if (tally >= within(TALLY_ROUNDS * (uint64_t)congestion_window(congestion), TALLY_MIN, TALLY_MAX)) {
         weigh_losses(congestion, ack->next);
     }
+    drain(congestion, ack);
     congestion->undo_timeout = 0;
     congestion->round_delay_ns = 0;
     congestion->round_samples = 0;
@@ -200,7 +232,11 @@ static void swift_acknowledged(struct congestion *congestion, const struct conge
     congestion->tally_acknowledged = counted(congestion->tally_acknowledged, ack->acknowledged);
     congestion->round_acknowledged += ack->acknowledged;
     if (ack->rtt_ns != 0) {
-        add_sample(congestion, ack->rtt_ns > ack->min_rtt_ns ? ack->rtt_ns - ack->min_rtt_ns : 0);
+        const uint64_t delay = ack->rtt_ns > ack->min_rtt_ns ? ack->rtt_ns - ack->min_rtt_ns : 0;
+        add_sample(congestion, delay);
+        if (delay <= EMPTY_NS + congestion->host_noise_ns) {
+            congestion->emptied_at = ack->now;
+        }
     }
     if (ack->limited) {
         grow(congestion, ack->acknowledged);
@@ -225,7 +261,8 @@ static void swift_timed_out(struct congestion *congestion, uint64_t now)
     congestion->threshold = within(congestion->window / 2, 2 * PACKET, congestion->window_max);
     congestion->slow_start = true;
     congestion->undo_losses = 0;
-    congestion->undo_timeout = congestion->window;
+    congestion->undo_timeout = congestion->window + congestion->held_back;
+    congestion->held_back = 0;
     set_window(congestion, PACKET < congestion->window / 2 ? PACKET : congestion->window / 2);
 }
 
