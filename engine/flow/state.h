@@ -215,23 +215,24 @@ struct flow {
     uint16_t fin_reason;
     uint8_t status; /* enum transport_status, from ENDED on */
     uint8_t state;  /* enum flow_state */
-    bool paced;     /* waits in transport->pacing, in slot `slot` */
     uint16_t slot;
     int32_t deficit; /* bytes that may be sent in this turn; see transport.c */
-    bool accepted_side;
-    bool closed;        /* by the application */
-    bool announce_owed; /* established or accepted is to be called */
-    bool announced;
-    bool ended_owed, ended_told;
-    bool handshake_wanted, fin_wanted, reset_wanted, credit_wanted, blocked_wanted;
-    bool fin_sent, fin_acknowledged, fin_received, reset_acknowledged;
-    bool lingering, settled;
-    bool disowned; /* the peer does not know it: whether it is still the same engine is being asked, until the deadline */
-    bool hashed; /* in transport->by_remote, by remote_cid and path.remote */
-    bool in_transmit, in_first, in_opening, in_undelivered, in_waiting, in_reap; /* in_opening: of the two lists of senders, that of its owner */
-    bool over_share; /* waits for its reader to give something back */
-    bool starved; /* the next message cannot begin for want of memory */
-    bool in_refused;   /* in owner->refused: message rx.refused, and perhaps later ones, found no memory */
+    bool paced : 1; /* waits in transport->pacing, in slot `slot` */
+    bool accepted_side : 1;
+    bool closed : 1;        /* by the application */
+    bool announce_owed : 1; /* established or accepted is to be called */
+    bool announced : 1;
+    bool ended_owed : 1, ended_told : 1;
+    bool handshake_wanted : 1, fin_wanted : 1, reset_wanted : 1, credit_wanted : 1, blocked_wanted : 1;
+    bool fin_sent : 1, fin_acknowledged : 1, fin_received : 1, reset_acknowledged : 1;
+    bool lingering : 1, settled : 1;
+    bool disowned : 1; /* the peer does not know it: whether it is still the same engine is being asked, until the deadline */
+    bool hashed : 1;   /* in transport->by_remote, by remote_cid and path.remote */
+    bool in_transmit : 1, in_first : 1, in_opening : 1; /* in_opening: of the two lists of senders, that of its owner */
+    bool in_undelivered : 1, in_waiting : 1, in_reap : 1;
+    bool over_share : 1; /* waits for its reader to give something back */
+    bool starved : 1;    /* the next message cannot begin for want of memory */
+    bool in_refused : 1; /* in owner->refused: message rx.refused, and perhaps later ones, found no memory */
     uint64_t deadline; /* of the state: open, half-open, close, linger; NEVER */
     uint64_t stall_at; /* NEVER */
     uint64_t packets_sent, packets_received, packets_lost, packets_retransmitted;
@@ -242,6 +243,7 @@ struct flow {
     struct sender tx;
     struct receiver rx;
 };
+static_assert(sizeof(struct flow) <= 1024, "100,000 idle flows are to be kept");
 
 /* A client's open in progress. */
 struct opening {
