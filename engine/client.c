@@ -84,7 +84,7 @@ void client_set_state(struct client *client, enum client_state state)
 
 void client_set_deadline(struct client *client, bool on)
 {
-    const struct timeval most = {.tv_sec = CLIENT_STEP_SECONDS};
+    const struct timeval most = controller_step(client->controller);
     if (on)
         (void)evtimer_add(&client->deadline, &most);
     else
@@ -185,7 +185,7 @@ static void on_deadline(int fd, short what, void *arg)
     struct client *client = arg;
     client->controller->counters.timeouts++;
     client_close(client, MACHNET_ETIMEDOUT,
-                 "The engine waited 5 seconds for the next step of attaching, or for its answer to be read. Try again.");
+                 "The engine waited in vain for the next step of attaching, or for its answer to be read. Try again.");
 }
 
 static void on_died(int fd, short what, void *arg)

@@ -21,6 +21,7 @@ enum {
     CLIENTS_MIN = 16,
 };
 
+#define STEP_NS UINT64_C(5000000000)
 #define GIVE_BACK_NS UINT64_C(1000000) /* of a turn of the loop; a channel with small arenas takes as long */
 
 /* ---- Connections ---- */
@@ -69,6 +70,13 @@ static void on_mail(int fd, short what, void *arg)
         if (worker_fd(controller->config.workers[i]) == fd)
             worker_collect(controller->config.workers[i], client_notice, controller);
     }
+}
+
+struct timeval controller_step(const struct controller *controller)
+{
+    const uint64_t ns = controller->config.step_ns;
+    return (struct timeval){.tv_sec = (time_t)(ns / CLOCK_SECOND_NS),
+                            .tv_usec = (suseconds_t)(ns % CLOCK_SECOND_NS / 1000)};
 }
 
 /* ---- Memory ---- */
@@ -224,6 +232,8 @@ struct controller *controller_new(const struct controller_config *config)
     if (controller == NULL)
         return NULL;
     controller->config = *config;
+    if (config->step_ns == 0)
+        controller->config.step_ns = STEP_NS;
     controller->start_ns = clock_now_ns();
     controller->client_max = clients_that_fit();
     controller->base = event_base_new();

@@ -23,6 +23,7 @@ struct controller_config {
     struct directory *directory; /* of the workers; not owned */
     int socket; /* listening, non-blocking; not owned */
     struct quota_config quota;
+    uint64_t step_ns; /* so long a client may take for its next step of attaching, or to read an answer; 0: 5 s */
     uint64_t epoch;  /* of this engine, for status */
     const char *nic; /* the back end's name, static */
     const char *congestion; /* the name of its congestion control, or NULL */

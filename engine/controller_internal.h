@@ -37,7 +37,7 @@ struct controller_counters {
 #undef X
 };
 
-enum { CLIENT_STEP_SECONDS = 5, CLIENT_FIRST_REGIONS = 3 };
+enum { CLIENT_FIRST_REGIONS = 3 };
 
 /*
  * The states of a connection. From each, CLOSING follows when either side ends it; the client is freed when no command of it is with the
@@ -47,7 +47,7 @@ enum { CLIENT_STEP_SECONDS = 5, CLIENT_FIRST_REGIONS = 3 };
  *                    (STATUS)  └─> WAITING ─┘                                            (REGION_*, LISTEN, UNLISTEN)
  *
  * WAITING: for what others of the user, who have ended, are about to give back; if that is not enough, the client is READY again, refused.
- * HELLO, WAITING and MAPPING end after CLIENT_STEP_SECONDS.
+ * HELLO, WAITING and MAPPING end after config.step_ns.
  */
 enum client_state {
     CLIENT_HELLO,
@@ -161,6 +161,8 @@ struct controller {
 
 /* ---- controller.c ---- */
 
+/* What a client may take for a step, for timers. */
+struct timeval controller_step(const struct controller *controller);
 /* Shutdown: the last client is gone. */
 void controller_client_gone(struct controller *controller);
 /* Nobody holds the client any more: it is freed, in its turn. */

@@ -113,8 +113,8 @@ static uint64_t arena_bytes(const struct client *client, uint16_t kind)
 /* Makes the region and offers it, or refuses. */
 static void offer(struct pending_region *pending, uint64_t bytes, uint64_t most)
 {
-    const struct timeval patience = {.tv_sec = CLIENT_STEP_SECONDS};
     struct client *client = pending->client;
+    const struct timeval patience = controller_step(client->controller);
     char why[QUOTA_MESSAGE_BYTES];
     uint64_t have = arena_bytes(client, pending->kind);
     pending->bytes = bytes;

@@ -44,7 +44,8 @@ def test_answers_that_nobody_reads():
 
 
 def test_descriptors_that_take_long_to_close():
-    """Where the kernel does not refuse them (before Linux 6.16) the engine has to get rid of them; tests/unit/test_controller.c does that anywhere."""
+    """Where the kernel does not refuse them (before Linux 6.16) the engine has to get rid of them; tests/unit/test_controller_descriptors.c
+    does that anywhere."""
     with engine_with_bystander() as (engine, bystander):
         attacker = attacks.attack(engine, "control", "lingering", engine.address(attacks.ATTACKER_PORT), 20)
         slowest = 0

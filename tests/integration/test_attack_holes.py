@@ -3,6 +3,7 @@
 # ctest-labels: attack
 """Nobody can take pages out of the memory that the engine works on, and who does not finish attaching is forgotten."""
 import contextlib
+import time
 
 import attacks
 import harness
@@ -54,9 +55,10 @@ def test_attaching_by_halves():
         before, timeouts = used(engine), engine.status()["counters"]["timeouts"]
         attacker = attacks.attack(engine, "holes", "half", engine.address(attacks.ATTACKER_PORT), 32)
         attacker.expect("half")
-        during = used(engine)
+        during, offered = used(engine), time.monotonic()
         assert during[1] == before[1] + 32 and during[0] > before[0], (before, during)
         attacker.expect("given up", 20)
+        assert 4 < time.monotonic() - offered < 8 * harness.SLOW  # 5 s
         harness.wait_until(lambda: used(engine) == before, 10, "what was half attached is given back")
         assert engine.status()["counters"]["timeouts"] == timeouts + 32
         bystander.must_go_on()
