@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "channel/region.h"
 #include "channel/wakeup.h"
 #include "controller_internal.h"
@@ -103,13 +104,6 @@ static void bound_arenas(struct client *client, const struct mn_control_attach *
     uint64_t left = quota > rings + first ? quota - rings - first : 0;
     client->memory.receive_bytes_max =
         bound_arena(asked->receive_bytes_max, CHANNEL_RECEIVE_BYTES_LEAST, left < most ? left : most);
-}
-
-/* The name goes to terminals and into JSON. */
-static void copy_name(char name[MN_NAME_BYTES], const char *from)
-{
-    for (int i = 0; i < MN_NAME_BYTES - 1 && from[i] != '\0'; i++)
-        name[i] = from[i] < ' ' || from[i] > '~' ? '?' : from[i];
 }
 
 static int32_t make_descriptors(struct client *client, char *message)
@@ -224,7 +218,7 @@ void attach_request(struct client *client, const struct mn_control_attach *messa
     memory->pid = client->pid;
     memory->uid = client->uid;
     memory->id = client->id;
-    copy_name(memory->name, message->name);
+    text_copy_printable(memory->name, sizeof memory->name, message->name); /* for terminals and JSON */
     client->attach_request = message->header.request;
     if (!is_early(client)) {
         offer_memory(client);

@@ -84,7 +84,7 @@ struct status_text {
 static struct status_text *text_new(const json_t *json)
 {
     struct status_text *text = calloc(1, sizeof *text);
-    char *bytes = text != NULL && json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
+    char *bytes = text != NULL && json != NULL ? json_dumps(json, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
     if (bytes == NULL) {
         free(text);
         return NULL;

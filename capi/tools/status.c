@@ -4,10 +4,14 @@
 #include <argp.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <limits.h>
+#include <locale.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
+#include <wctype.h>
 
 static const char doc[] = "Show what the engine of this machine is doing: addresses, applications, channels, listeners, flows.\v"
                           "Exit status: 0 shown, 1 no engine answered (stderr says why), 2 wrong usage.";
@@ -83,6 +87,46 @@ static void print_workers(const json_t *root)
                number_of(worker, "handed_in"), number_of(worker, "handover_dropped"));
 }
 
+/* How many bytes the character at `text` takes, and whether the terminal has it, in so many columns. What it has not is one '?' for each byte. */
+static size_t measure(const char *text, mbstate_t *state, bool *shown, int *columns)
+{
+    wchar_t character;
+    size_t length = mbrtowc(&character, text, strlen(text), state);
+    *shown = length <= MB_LEN_MAX && iswprint((wint_t)character);
+    if (*shown) {
+        *columns = wcwidth(character);
+        return length;
+    }
+    *state = (mbstate_t){0};
+    *columns = 1;
+    return 1;
+}
+
+/* As "%-*s", in columns of the terminal: names are UTF-8, and terminals need not be. */
+static void print_padded(const char *text, int width)
+{
+    mbstate_t state = {0};
+    while (*text != '\0') {
+        bool shown;
+        int columns;
+        size_t length = measure(text, &state, &shown, &columns);
+        printf("%.*s", (int)length, shown ? text : "?");
+        width -= columns;
+        text += length;
+    }
+    printf("%*s", width > 0 ? width : 0, "");
+}
+
+static void print_channel(const json_t *channel)
+{
+    printf("%-8" PRId64 " %-8" PRId64 " ", number_of(channel, "id"), number_of(channel, "pid"));
+    print_padded(text_of(channel, "name"), 20);
+    printf(" %6" PRId64 " %8" PRId64 " %12" PRId64 " %12" PRId64 " %14" PRId64 " %14" PRId64 "\n",
+           number_of(channel, "worker"), number_of(channel, "flows"), number_of(channel, "messages_sent"),
+           number_of(channel, "messages_received"), number_of(channel, "send_bytes"),
+           number_of(channel, "receive_bytes"));
+}
+
 static void print_channels(const json_t *root)
 {
     size_t index;
@@ -91,12 +135,7 @@ static void print_channels(const json_t *root)
     printf("\n%-8s %-8s %-20s %6s %8s %12s %12s %14s %14s\n", "channel", "pid", "application", "worker", "flows", "sent",
            "received", "send bytes", "receive bytes");
     json_array_foreach(channels, index, channel)
-        printf("%-8" PRId64 " %-8" PRId64 " %-20s %6" PRId64 " %8" PRId64 " %12" PRId64 " %12" PRId64 " %14" PRId64
-               " %14" PRId64 "\n",
-               number_of(channel, "id"), number_of(channel, "pid"), text_of(channel, "name"),
-               number_of(channel, "worker"), number_of(channel, "flows"),
-               number_of(channel, "messages_sent"), number_of(channel, "messages_received"),
-               number_of(channel, "send_bytes"), number_of(channel, "receive_bytes"));
+        print_channel(channel);
     if (json_array_size(channels) == 0)
         printf("(none)\n");
 }
@@ -151,6 +190,7 @@ int command_status(int argc, char **argv)
         fprintf(stderr, "machnet status: the engine's answer is not JSON: %s\n", problem.text);
         return TOOL_FAILED;
     }
+    (void)setlocale(LC_CTYPE, "");
     print_engine(root);
     print_workers(root);
     print_channels(root);

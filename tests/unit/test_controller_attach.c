@@ -18,14 +18,14 @@ TestSuite(controller_attach, .init = controller_bench_start, .fini = controller_
 
 Test(controller_attach, attach__in_two_steps)
 {
-    struct application application = application_attach_as("a\x1b[31mname");
+    struct application application = application_attach_as("größe\x1b[31m\xc2\x9b\u202e\xff");
     const struct mn_header *header = application.base[0];
     struct mn_header copy;
     cr_assert_eq(mn_layout_check(header, application.bytes[0], &copy), 0);
     json_t *json = engine_status();
     cr_assert_eq(json_array_size(json_object_get(json, "channels")), 1);
     json_t *channel = json_array_get(json_object_get(json, "channels"), 0);
-    cr_assert_str_eq(json_string_value(json_object_get(channel, "name")), "a?[31mname",
+    cr_assert_str_eq(json_string_value(json_object_get(channel, "name")), "größe?[31m???",
                      "nothing that a terminal would obey");
     cr_assert_eq(json_integer_value(json_object_get(channel, "pid")), getpid());
     json_decref(json);
