@@ -100,7 +100,10 @@ static void on_give_back(int fd, short what, void *arg)
     struct controller *controller = arg;
     if (controller->leaving != NULL)
         give_back(controller, GIVE_BACK_NS);
-    attach_retry_all(controller);
+    if (!controller->stopping) {
+        region_retry_all(controller);
+        attach_retry_all(controller);
+    }
     if (controller->leaving != NULL)
         evtimer_add(&controller->give_back, &at_once);
 }

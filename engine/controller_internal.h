@@ -62,6 +62,7 @@ enum client_state {
 /* A region on its way into a live channel; one of each kind at a time. */
 enum region_step {
     REGION_NONE,
+    REGION_WAITING, /* for what others of the user, who have ended, are about to give back */
     REGION_OFFERED, /* the client maps it */
     REGION_ADDING,  /* the worker has the command */
 };
@@ -81,6 +82,7 @@ struct pending_region {
     uint64_t wanted; /* bytes of the next one that the worker asked for meanwhile, or 0 */
     struct event deadline;
     struct worker_message command;
+    struct pending_region *waiting_prev, *waiting_next;
 };
 
 struct client_listener {
@@ -143,6 +145,7 @@ struct controller {
     struct client *clients, *clients_by_id;
     struct client *leaving, *leaving_last; /* closed, and no worker has their memory any more: it is given back a little in each turn of the loop */
     struct client *waiting; /* who asks for what those give back, FIFO */
+    struct pending_region *waiting_regions; /* the same, by channels that are there: they go first */
     struct event give_back;
     uint32_t client_count, client_max;
     uint64_t last_client, start_ns;
@@ -213,6 +216,8 @@ void attach_drop_region(struct client *client, void *base, uint64_t bytes);
 void region_init(struct client *client);
 void region_request(struct client *client, const struct mn_control_region *message);
 void region_mapped(struct client *client, const struct mn_control_region *message);
+/* Something was given back: tries again those that wait. */
+void region_retry_all(struct controller *controller);
 /* The worker wants a receive region. */
 void region_wanted(struct client *client, uint64_t bytes);
 /* The connection ends: drops what is offered. */

@@ -72,6 +72,23 @@ static void withdraw(struct pending_region *pending)
     pending->step = REGION_NONE;
 }
 
+/* Puts it among those that wait for what is about to be given back, or takes it out again. */
+static void begin_to_wait(struct pending_region *pending)
+{
+    const struct timeval patience = controller_step(pending->client->controller);
+    pending->step = REGION_WAITING;
+    evtimer_add(&pending->deadline, &patience);
+    DL_APPEND2(pending->client->controller->waiting_regions, pending, waiting_prev, waiting_next);
+}
+
+static void end_waiting(struct pending_region *pending)
+{
+    assert(pending->step == REGION_WAITING);
+    DL_DELETE2(pending->client->controller->waiting_regions, pending, waiting_prev, waiting_next);
+    evtimer_del(&pending->deadline);
+    pending->step = REGION_NONE;
+}
+
 static void on_deadline(int fd, short what, void *arg)
 {
     (void)fd, (void)what;
@@ -79,8 +96,13 @@ static void on_deadline(int fd, short what, void *arg)
     struct client *client = pending->client;
     client->controller->counters.timeouts++;
     client_hold(client);
-    withdraw(pending);
-    refuse(pending, MACHNET_ETIMEDOUT);
+    if (pending->step == REGION_WAITING) {
+        end_waiting(pending);
+        refuse(pending, MACHNET_EQUOTA);
+    } else {
+        withdraw(pending);
+        refuse(pending, MACHNET_ETIMEDOUT);
+    }
     client_let_go(client);
 }
 
@@ -99,6 +121,8 @@ void region_close(struct client *client)
     for (int i = 0; i < 2; i++) {
         if (client->pending[i].step == REGION_OFFERED)
             withdraw(&client->pending[i]);
+        else if (client->pending[i].step == REGION_WAITING)
+            end_waiting(&client->pending[i]);
     }
 }
 
@@ -111,28 +135,66 @@ static uint64_t arena_bytes(const struct client *client, uint16_t kind)
 }
 
 /* Makes the region and offers it, or refuses. */
-static void offer(struct pending_region *pending, uint64_t bytes, uint64_t most)
+static void offer(struct pending_region *pending)
 {
     struct client *client = pending->client;
+    struct mn_header *header = client->memory.regions[0].base;
     const struct timeval patience = controller_step(client->controller);
     char why[QUOTA_MESSAGE_BYTES];
-    uint64_t have = arena_bytes(client, pending->kind);
-    pending->bytes = bytes;
-    pending->region = client->next_region;
-    if (client->next_region == MN_REGIONS_MAX || bytes > REGION_BYTES_MOST || have > most || bytes > most - have) {
+    if (client->next_region == MN_REGIONS_MAX) {
         refuse(pending, MACHNET_EQUOTA);
         return;
     }
-    int32_t status = attach_make_region(client, bytes, &pending->fd, &pending->base, why);
+    int32_t status = attach_make_region(client, pending->bytes, &pending->fd, &pending->base, why);
     if (status != MACHNET_OK) {
         client_complain(client, why);
         refuse(pending, status);
         return;
     }
-    client->next_region++;
+    pending->region = client->next_region++;
     pending->step = REGION_OFFERED;
     evtimer_add(&pending->deadline, &patience);
     send_region(pending, MN_CONTROL_REGION_OFFER, MACHNET_OK, &pending->fd, 1);
+    /* For a client that polls; one that sleeps watches its socket, too. */
+    if (pending->kind == MN_REGION_RECEIVE && pending->step == REGION_OFFERED)
+        atomic_fetch_add_explicit(&header->control_sequence, 1, memory_order_release);
+}
+
+/* A channel that was refused once does not ask again: that must not come of what others are just giving back. */
+static bool is_early(const struct pending_region *pending)
+{
+    const struct quota_user *user = pending->client->user;
+    return user->leaving > 0 && !quota_has(user, QUOTA_BYTES, pending->bytes);
+}
+
+static void request(struct pending_region *pending, uint64_t bytes, uint64_t most)
+{
+    const struct client *client = pending->client;
+    uint64_t have = arena_bytes(client, pending->kind);
+    pending->bytes = bytes;
+    pending->region = client->next_region;
+    if (bytes > REGION_BYTES_MOST || have > most || bytes > most - have)
+        refuse(pending, MACHNET_EQUOTA);
+    else if (is_early(pending))
+        begin_to_wait(pending);
+    else
+        offer(pending);
+}
+
+void region_retry_all(struct controller *controller)
+{
+    struct pending_region *pending, *next;
+    DL_FOREACH_SAFE2(controller->waiting_regions, pending, next, waiting_next)
+    {
+        struct client *client = pending->client;
+        /* Who is closed meanwhile, since its socket is full, waits for neither of its regions. */
+        if (pending->step != REGION_WAITING || is_early(pending))
+            continue;
+        end_waiting(pending);
+        client_hold(client);
+        offer(pending);
+        client_let_go(client);
+    }
 }
 
 void region_request(struct client *client, const struct mn_control_region *message)
@@ -142,28 +204,24 @@ void region_request(struct client *client, const struct mn_control_region *messa
         client_malformed(client, "A region of this kind or size cannot be asked for.");
         return;
     }
-    if (pending->step == REGION_ADDING) {
+    if (pending->step == REGION_ADDING || pending->step == REGION_WAITING) {
         client_malformed(client, "A region was asked for while another is on its way.");
         return;
     }
     if (pending->step == REGION_OFFERED) /* it could not map that one, and asks for another */
         withdraw(pending);
     pending->request = message->header.request;
-    offer(pending, message->bytes, client->send_bytes_max);
+    request(pending, message->bytes, client->send_bytes_max);
 }
 
 static void next_receive_region(struct pending_region *pending)
 {
     struct client *client = pending->client;
-    struct mn_header *header = client->memory.regions[0].base;
     uint64_t bytes = (pending->wanted + MN_BLOCK - 1) / MN_BLOCK * MN_BLOCK;
     if (pending->wanted == 0)
         return;
     pending->wanted = 0;
-    offer(pending, bytes, client->memory.receive_bytes_max);
-    /* For a client that polls; one that sleeps watches its socket, too. */
-    if (pending->step == REGION_OFFERED)
-        atomic_fetch_add_explicit(&header->control_sequence, 1, memory_order_release);
+    request(pending, bytes, client->memory.receive_bytes_max);
 }
 
 void region_wanted(struct client *client, uint64_t bytes)

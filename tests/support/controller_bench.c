@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -50,6 +51,12 @@ const char *controller_bench_address(void)
 int controller_bench_socket(void)
 {
     return control.fd;
+}
+
+uint64_t controller_bench_stretched(uint64_t ns)
+{
+    const char *sanitizers = getenv("MACHNET_SANITIZE");
+    return sanitizers != NULL && sanitizers[0] != '\0' ? 5 * ns : ns;
 }
 
 static struct worker *start_worker(uint32_t index)

@@ -40,6 +40,8 @@ void controller_bench_join(void);
 const char *controller_bench_address(void);
 /* Its listening socket. */
 int controller_bench_socket(void);
+/* Longer under sanitizers, which take their time. */
+uint64_t controller_bench_stretched(uint64_t ns);
 
 /* ---- One connection ---- */
 

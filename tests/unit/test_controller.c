@@ -105,13 +105,6 @@ Test(controller, message__at_random)
 
 /* ---- Ends ---- */
 
-/* Sanitizers take their time. */
-static uint64_t stretched(uint64_t ns)
-{
-    const char *sanitizers = getenv("MACHNET_SANITIZE");
-    return sanitizers != NULL && sanitizers[0] != '\0' ? 5 * ns : ns;
-}
-
 Test(controller, death__all_is_reclaimed_within_10_ms)
 {
     uint64_t best = UINT64_MAX;
@@ -124,7 +117,7 @@ Test(controller, death__all_is_reclaimed_within_10_ms)
         application.fd = -1;
         application_leave(&application);
     }
-    cr_assert_lt(best, stretched(10000000), "%lu ns",
+    cr_assert_lt(best, controller_bench_stretched(10000000), "%lu ns",
                  (unsigned long)best); /* the machine may be busy; the engine must not be slow */
 }
 
@@ -150,7 +143,7 @@ Test(controller, death__is_seen_although_a_child_holds_the_socket)
     cr_assert_gt(engine_status_number("users", "bytes"), 2 << 20);
     kill(parent, SIGKILL);
     waitpid(parent, NULL, 0);
-    cr_assert_lt(engine_time_to_reclaim(), stretched(CLOCK_SECOND_NS / 10));
+    cr_assert_lt(engine_time_to_reclaim(), controller_bench_stretched(CLOCK_SECOND_NS / 10));
     close(keep[1]);
 }
 

@@ -83,6 +83,46 @@ Test(controller_quota, attach__who_waits_for_what_is_not_enough_is_refused)
     application_leave(&stays);
 }
 
+static int32_t ask_region(const struct application *application, uint64_t bytes)
+{
+    union control_message message;
+    struct mn_control_region request = {.kind = MN_REGION_SEND, .bytes = bytes};
+    uint32_t fd_count;
+    int fd;
+    control_say(application->fd, &request, MN_CONTROL_REGION_REQUEST);
+    cr_assert_gt(mn_control_receive(application->fd, message.bytes, &fd, 1, &fd_count, 0), 0);
+    if (fd_count == 1)
+        close(fd);
+    cr_assert_eq(message.header.type, fd_count == 1 ? MN_CONTROL_REGION_OFFER : MN_CONTROL_REGION_REFUSED);
+    return message.header.status;
+}
+
+/* A channel that was refused once does not ask again: what others are about to give back is waited for. */
+Test(controller_quota, region__at_the_quota_follows_at_once_on_who_ended)
+{
+    enum { ROUNDS = 60, REGION_BYTES = 1 << 20 };
+    struct application first = application_attach();
+    const uint64_t channel_bytes = (uint64_t)engine_status_number("users", "bytes");
+    application_leave(&first);
+    const struct quota_config two = {.bytes = 2 * channel_bytes + REGION_BYTES / 2};
+    controller_bench_restart(&(struct controller_config){.quota = two});
+    for (int i = 0; i < ROUNDS; i++) {
+        struct application stays = application_attach(), goes = application_attach();
+        cr_assert_eq(ask_region(&stays, REGION_BYTES), MACHNET_EQUOTA, "nobody gives anything back");
+        application_leave(&goes);
+        close(control_greet()); /* after that the engine has seen the other go */
+        if (i % 3 == 0)
+            cr_assert_eq(ask_region(&stays, REGION_BYTES), MACHNET_OK);
+        else if (i % 3 == 1) /* more than is given back */
+            cr_assert_eq(ask_region(&stays, channel_bytes + REGION_BYTES), MACHNET_EQUOTA);
+        else /* it does not wait for the answer */
+            control_say(stays.fd, &(struct mn_control_region){.kind = MN_REGION_SEND, .bytes = REGION_BYTES},
+                        MN_CONTROL_REGION_REQUEST);
+        application_leave(&stays);
+    }
+    engine_time_to_reclaim();
+}
+
 Test(controller_quota, attach__connections_are_bounded)
 {
     enum { TRIED = 300, ALLOWED = 257 };
