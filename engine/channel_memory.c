@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "channel/pages.h"
+#include "channel/poison.h"
 #include "channel_internal.h"
 #include "worker.h"
 
@@ -112,6 +113,8 @@ static bool region_add(struct channel *channel, uint16_t region, uint16_t kind, 
         return false;
     if (kind == MN_REGION_RECEIVE && mn_arena_add_region(channel->arena, region, bytes) != 0)
         return false;
+    if (kind == MN_REGION_RECEIVE)
+        mn_poison(base, bytes);
     channel->regions[region] = (struct channel_region){.base = base, .bytes = bytes, .kind = kind};
     return true;
 }
@@ -249,6 +252,7 @@ bool channel_extent_reserve(struct transport_owner *owner, uint32_t length, bool
     if (mn_arena_used_bytes(channel->arena) > mn_arena_bytes(channel->arena) / 2)
         want_region(channel, 0);
     room_changed(channel);
+    mn_unpoison(channel->regions[place.region].base + place.offset, length);
     *extent = (struct transport_extent){
         .data = channel->regions[place.region].base + place.offset,
         .length = length,
@@ -259,9 +263,11 @@ bool channel_extent_reserve(struct transport_owner *owner, uint32_t length, bool
 
 static void extent_free(struct channel *channel, uint16_t region, uint64_t offset)
 {
+    const uint64_t used = mn_arena_used_bytes(channel->arena);
     bool was_ours = mn_arena_release(channel->arena, region, offset);
     assert(was_ours);
     (void)was_ours;
+    mn_poison(channel->regions[region].base + offset, used - mn_arena_used_bytes(channel->arena));
     room_changed(channel);
     channel->memory_freed = true;
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "channel/layout.h"
+#include "channel/poison.h"
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3 */
@@ -53,12 +54,37 @@ static int populate(void *base, uint64_t bytes)
     return 0;
 }
 
+static void unmap(void *base, uint64_t bytes)
+{
+    mn_unpoison(base, bytes);
+    munmap((uint8_t *)base - MN_GUARD_BYTES, bytes + 2 * MN_GUARD_BYTES);
+}
+
+/* MAP_FAILED: errno says why. */
+static void *map(uint64_t bytes, int protection, int flags, int fd)
+{
+    if (MN_GUARD_BYTES == 0)
+        return mmap(NULL, bytes, protection, flags, fd, 0);
+    void *guarded =
+        mmap(NULL, bytes + 2 * MN_GUARD_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (guarded == MAP_FAILED)
+        return MAP_FAILED;
+    uint8_t *base = (uint8_t *)guarded + MN_GUARD_BYTES;
+    if (mmap(base, bytes, protection, flags | MAP_FIXED, fd, 0) == MAP_FAILED) {
+        const int error = errno;
+        unmap(base, bytes);
+        errno = error;
+        return MAP_FAILED;
+    }
+    return base;
+}
+
 /* Gives `fd` its size for good, and maps it. 0, or -errno. */
 static int shape_memfd(int fd, uint64_t bytes, void **base)
 {
     if (ftruncate(fd, (off_t)bytes) < 0 || fcntl(fd, F_ADD_SEALS, SEALS_SIZE) < 0)
         return -errno;
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *memory = map(bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
     if (memory == MAP_FAILED)
         return -errno;
     /* Applications' data has no place in the engine's core file; a kernel that cannot leave it out is no reason to fail. */
@@ -106,12 +132,12 @@ int mn_region_map(int fd, uint64_t bytes, bool writable, void **base)
     if (error != 0)
         return error;
     int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
-    void *memory = mmap(NULL, bytes, protection, MAP_SHARED | MAP_POPULATE, fd, 0);
+    void *memory = map(bytes, protection, MAP_SHARED | MAP_POPULATE, fd);
     if (memory == MAP_FAILED)
         return -errno;
     if (fcntl(fd, F_ADD_SEALS, SEALS_PAGES) < 0) {
         error = -errno;
-        munmap(memory, bytes);
+        unmap(memory, bytes);
         return error;
     }
     *base = memory;
@@ -141,5 +167,5 @@ int mn_region_check(int fd, void *base, uint64_t bytes)
 void mn_region_unmap(void *base, uint64_t bytes)
 {
     if (base != NULL)
-        munmap(base, bytes);
+        unmap(base, bytes);
 }

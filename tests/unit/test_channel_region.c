@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -19,6 +20,7 @@
 #include <unistd.h>
 
 #include "channel/layout.h"
+#include "channel/poison.h"
 #include "channel/region.h"
 #include "support/held_page.h"
 
@@ -403,4 +405,30 @@ Test(region, sealed__holds_against_another_process_of_another_user)
     cr_assert(WIFEXITED(status));
     cr_assert_eq(WEXITSTATUS(status), 0, "attack %d worked", WEXITSTATUS(status));
     cr_assert(all_present());
+}
+
+static bool is_readable(const uint8_t *byte)
+{
+    int ends[2];
+    cr_assert_eq(pipe(ends), 0);
+    bool readable = write(ends[1], byte, 1) == 1;
+    cr_assert(readable || errno == EFAULT);
+    close(ends[0]);
+    close(ends[1]);
+    return readable;
+}
+
+Test(region, guards__lie_around_each_region_under_the_sanitizer)
+{
+    if (MN_GUARD_BYTES == 0)
+        cr_skip("not built with AddressSanitizer");
+    create_map_check();
+    const uint8_t *const sides[] = {engine, client};
+    for (int i = 0; i < 2; i++) {
+        cr_assert(is_readable(sides[i]) && is_readable(sides[i] + BYTES - 1));
+        cr_assert_not(is_readable(sides[i] - 1));
+        cr_assert_not(is_readable(sides[i] - MN_GUARD_BYTES));
+        cr_assert_not(is_readable(sides[i] + BYTES));
+        cr_assert_not(is_readable(sides[i] + BYTES + MN_GUARD_BYTES - 1));
+    }
 }
