@@ -6,4 +6,6 @@ export MACHNET_BUILD=${MACHNET_BUILD:-$tree/build/release}
 out=$MACHNET_BUILD/bindings/go
 mkdir -p "$out"
 export GOCACHE=$out/cache GOPATH=$out/path GOPROXY=off GOTOOLCHAIN=local GOFLAGS= GO111MODULE=on GOWORK=off CGO_ENABLED=1
-export CGO_CFLAGS="-O2 -g -Wall -Werror -I$tree/capi/include" CGO_LDFLAGS="-L$MACHNET_BUILD/lib -Wl,-rpath,$MACHNET_BUILD/lib"
+# As if header and library were installed. CGO_CFLAGS and CGO_LDFLAGS hold for the standard library, too, which Go would compile anew for them.
+unset CGO_CFLAGS CGO_LDFLAGS
+export C_INCLUDE_PATH=$tree/capi/include LIBRARY_PATH=$MACHNET_BUILD/lib LD_RUN_PATH=$MACHNET_BUILD/lib
