@@ -22,6 +22,10 @@ type BorrowedMessage struct {
 
 func (f inbox) lend(flow *Flow, taken arrival) *BorrowedMessage {
 	f.channel.lent.Store(true)
+	return hold(flow, taken)
+}
+
+func hold(flow *Flow, taken arrival) *BorrowedMessage {
 	message := &BorrowedMessage{flow: flow, taken: taken}
 	message.buffer.Store(uint64(taken.view.buffer))
 	runtime.SetFinalizer(message, (*BorrowedMessage).Release)

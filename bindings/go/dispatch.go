@@ -21,6 +21,14 @@ type arrival struct {
 	offset int // bytes that were read of it (Conn)
 }
 
+// arrivals are the messages that were taken on behalf of one flow. The handle knows them, too: those of a channel that is forgotten are its to release.
+type arrivals struct {
+	list []arrival // older than all that the library has
+	read int       // list[:read] are gone
+}
+
+func (a *arrivals) left() []arrival { return a.list[a.read:] }
+
 // dispatch runs when the channel's descriptor has become readable and somebody waits. What nobody waits for stays in the library.
 func (c *Channel) dispatch() {
 	c.receiveSide.Lock()
@@ -74,7 +82,11 @@ func (c *Channel) arrive(view *C.machnet_view) {
 		c.handle.release(view.buffer)
 		return
 	}
-	flow.arrived = append(flow.arrived, arrival{view: *view})
+	if flow.arrived == nil {
+		flow.arrived = &arrivals{}
+		c.handle.arrived[flow.arrived] = struct{}{}
+	}
+	flow.arrived.list = append(flow.arrived.list, arrival{view: *view})
 	if flow.arrivedPlace.in == nil {
 		c.arrived.push(&flow.arrivedPlace)
 	}

@@ -28,8 +28,7 @@ type Flow struct {
 	stalled                      uint64
 	events                       uint32 // bit per EventType: to be told by Event
 	eventPlace, arrivedPlace     place[Flow]
-	arrived                      []arrival // messages, older than all that the library has; arrived[:read] are gone
-	read                         int
+	arrived                      *arrivals // nil: none so far
 	receivers, senders, watchers waitQueue // of messages, of space, of its life
 }
 
@@ -53,9 +52,32 @@ func (c *Channel) OpenFlow(ctx context.Context, remote Address, opts *FlowOption
 	}
 	if err := flow.WaitOpen(ctx); err != nil {
 		flow.Abort()
-		return nil, err
+		return nil, explainOpen(err, remote)
 	}
 	return flow, nil
+}
+
+// openHints says what to do about a flow that could not be opened.
+var openHints = map[Status]string{
+	ErrRefused:     "Start the program that listens there, or check the port",
+	ErrUnreachable: "See whether machnetd runs there and uses the same --udp-port, and whether that port may pass",
+	ErrQuota:       "See machnet status: this user has no room for one more flow, or the peer has none",
+	ErrAddress:     "Choose an address that machnetd here has, of the family of the remote one, or start it with one (--ip)",
+	ErrVersion:     "Install the same release of machnetd on both machines",
+}
+
+// explainOpen adds where the flow was to go, and what to do next where that is known.
+func explainOpen(err error, remote Address) error {
+	failure, ok := err.(*Error)
+	if !ok {
+		return err
+	}
+	explained := *failure
+	explained.Text = "to " + remote.String() + ": " + failure.Err.Error()
+	if status, _ := failure.Err.(Status); openHints[status] != "" {
+		explained.Text += ". " + openHints[status]
+	}
+	return &explained
 }
 
 // FlowOptions are those of one flow.
@@ -209,10 +231,8 @@ func (f *Flow) close(abort bool) {
 // drop makes the flow unusable, and gives back what was received. Both sides.
 func (f *Flow) drop() {
 	f.closed = true
-	for _, left := range f.arrived[f.read:] {
-		f.channel.handle.release(left.view.buffer)
-	}
-	f.arrived, f.read = nil, 0
+	f.channel.handle.releaseArrivals(f.arrived)
+	f.arrived = nil
 	f.arrivedPlace.remove()
 	f.wakeAll()
 }
@@ -266,7 +286,10 @@ func (f *Flow) Info() (FlowInfo, error) {
 	if status := C.machnet_flow_info_get(c.handle.channel, f.token, &info); status < 0 {
 		return FlowInfo{}, statusError("flow info", status)
 	}
-	here := uint64(len(f.arrived) - f.read)
+	var here uint64
+	if f.arrived != nil {
+		here = uint64(len(f.arrived.left()))
+	}
 	return FlowInfo{
 		State: FlowState(info.state), Status: Status(info.status), MessagesSent: uint64(info.messages_sent),
 		MessagesAcknowledged: uint64(info.messages_acknowledged), MessagesReceived: uint64(info.messages_received) - here,

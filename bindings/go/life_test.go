@@ -230,6 +230,32 @@ func TestWhatCannotBeOpened(t *testing.T) {
 	}
 }
 
+func TestErrorsSayWhatToDoNext(t *testing.T) {
+	channel := attach(t, one, Options{})
+	listener, err := channel.Listen(soon(t), one.address(0), nil)
+	must(t, err)
+	open := func(options Options) error {
+		options.SocketPath = one.socket
+		_, err := Attach(soon(t), &options)
+		return err
+	}
+	for text, err := range map[string]error{
+		"Start machnetd":           func() error { _, err := Attach(soon(t), &Options{SocketPath: "/nowhere/machnet.sock"}); return err }(),
+		"at most 31 bytes":         open(Options{Name: strings.Repeat("x", 32)}),
+		"Name is a text":           open(Options{Extra: map[uint32]any{2: "a\x00b"}}),
+		"1 ms to 1 hour":           open(Options{OpenTimeout: 1}),
+		"does not know option 999": open(Options{Extra: map[uint32]any{999: 1}}),
+		"is not like 10.0.0.2:":    func() error { _, err := ParseAddress("10.0.0.2"); return err }(),
+		"Choose another port":      func() error { _, err := channel.Listen(soon(t), listener.Address(), nil); return err }(),
+		"to " + two.ip + ":1: ":    func() error { _, err := channel.OpenFlow(soon(t), two.address(1), nil); return err }(),
+		"Start the program that":   func() error { _, err := channel.DialContext(soon(t), "machnet", two.address(1).String()); return err }(),
+	} {
+		if err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("%q is not in: %v", text, err)
+		}
+	}
+}
+
 func TestEngineGoneIsTold(t *testing.T) {
 	e, err := startEngine(t.TempDir(), "gone", network+"4")
 	must(t, err)
@@ -300,6 +326,13 @@ func forget(t *testing.T) {
 		message.Bytes()
 	}
 	_, err = opened.Reserve(soon(t), 10)
+	must(t, err)
+	must(t, opened.Send(soon(t), nil, 0))
+	takeForFlow(t, accepted, 1)
+	conn, err := accepted.Conn()
+	must(t, err)
+	must(t, opened.Send(soon(t), pattern(1, 100), 0))
+	_, err = conn.Read(make([]byte, 1)) // the rest stays with the Conn
 	must(t, err)
 }
 

@@ -27,13 +27,14 @@ type handle struct {
 	channel  *C.machnet_channel
 	receiver *C.struct_bridge_receiver
 	poller   *poller
+	arrived  map[*arrivals]struct{} // those of flows that were not dropped; receive side
 
 	mu    sync.RWMutex // shared: calls that any thread may make; exclusive: giving the reference back
 	given bool         // under mu: the reference was given back
 }
 
 func newHandle(channel *C.machnet_channel) (*handle, error) {
-	h := &handle{channel: channel}
+	h := &handle{channel: channel, arrived: map[*arrivals]struct{}{}}
 	fd := C.machnet_channel_fd(channel)
 	if fd < 0 {
 		C.machnet_channel_unref(channel)
@@ -62,6 +63,9 @@ func (h *handle) shutdown() {
 func (h *handle) giveBack() {
 	runtime.SetFinalizer(h, nil)
 	h.poller.close()
+	for left := range h.arrived {
+		h.releaseArrivals(left)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.given {
@@ -69,6 +73,17 @@ func (h *handle) giveBack() {
 		C.machnet_channel_unref(h.channel)
 		C.free(unsafe.Pointer(h.receiver))
 	}
+}
+
+// releaseArrivals gives back what was taken on behalf of a flow. Receive side.
+func (h *handle) releaseArrivals(a *arrivals) {
+	if a == nil {
+		return
+	}
+	for _, left := range a.left() {
+		h.release(left.view.buffer)
+	}
+	delete(h.arrived, a)
 }
 
 // release gives a buffer back; it works also after giveBack, for each buffer once. Any goroutine.

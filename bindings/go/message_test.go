@@ -67,9 +67,7 @@ func TestReceiveIntoLeavesWhatDoesNotFit(t *testing.T) {
 			t.Fatalf("the length is not told: %v", err)
 		}
 		if wait { // once more with the message on the Go side
-			accepted.channel.receiveSide.Lock()
-			accepted.channel.takeMessages()
-			accepted.channel.receiveSide.Unlock()
+			takeForFlow(t, accepted, 1)
 		}
 	}
 	message, err := accepted.ReceiveInto(soon(t), buffer)
@@ -119,6 +117,63 @@ func TestBatchesOfSeveralFlows(t *testing.T) {
 	must(t, a.Close())
 	_, err = from.TrySendBatch(batch)
 	mustBe(t, err, errClosed)
+}
+
+func TestBatchThatWasReceivedCanBeAppendedTo(t *testing.T) {
+	opened, accepted := pair(t, Options{})
+	must(t, opened.Send(soon(t), []byte("one"), 1))
+	batch := accepted.channel.NewBatch(3, 24)
+	must(t, accepted.ReceiveBatch(soon(t), batch))
+	must(t, batch.Append(accepted, []byte("two"), 2))
+	must(t, batch.Append(accepted, []byte("12345678"), 3))
+	mustBe(t, batch.Append(accepted, nil, 4), ErrBatchFull)
+	for i, wanted := range []string{"one", "two", "12345678"} {
+		if string(batch.Data(i)) != wanted || batch.Tag(i) != uint64(i+1) {
+			t.Errorf("message %d is %q with tag %d", i, batch.Data(i), batch.Tag(i))
+		}
+	}
+}
+
+// takeForFlow takes messages off the library on behalf of the flow, as is done while others wait, until there are so many.
+func takeForFlow(t *testing.T, flow *Flow, count int) {
+	t.Helper()
+	eventually(t, "messages", func() bool {
+		flow.channel.receiveSide.Lock()
+		defer flow.channel.receiveSide.Unlock()
+		flow.channel.takeMessages()
+		return flow.arrived != nil && len(flow.arrived.left()) == count
+	})
+}
+
+func TestWhatWasTakenForAFlowIsGivenBack(t *testing.T) {
+	opened, accepted := pair(t, Options{})
+	for i := 0; i < 6; i++ {
+		must(t, opened.Send(soon(t), pattern(i, 100), uint64(i)))
+	}
+	takeForFlow(t, accepted, 6)
+	borrowed := func(wanted uint64) {
+		t.Helper()
+		if stats, err := accepted.channel.Stats(); err != nil || stats["buffers_borrowed_now"] != wanted {
+			t.Fatalf("%d are borrowed, not %d: %v", stats["buffers_borrowed_now"], wanted, err)
+		}
+	}
+	borrowed(6)
+	message, err := accepted.TryReceive()
+	must(t, err)
+	checkMessage(t, message, 0, 100, 0)
+	borrowed(5)
+	message, err = accepted.TryReceiveInto(make([]byte, 100))
+	must(t, err)
+	checkMessage(t, message, 1, 100, 1)
+	borrowed(4)
+	batch := accepted.channel.NewBatch(2, 1000)
+	must(t, accepted.TryReceiveBatch(batch))
+	if batch.Len() != 2 || batch.Tag(1) != 3 || !bytes.Equal(batch.Data(1), pattern(3, 100)) {
+		t.Fatalf("%d messages, the last with tag %d", batch.Len(), batch.Tag(1))
+	}
+	borrowed(2)
+	must(t, accepted.Close())
+	borrowed(0)
 }
 
 func TestBatchTooSmall(t *testing.T) {

@@ -27,7 +27,7 @@ type Conn struct {
 	writeDeadline deadline
 
 	reading sync.Mutex
-	rest    *arrival // of a message that Read has begun
+	rest    *BorrowedMessage // that Read has begun, or nil
 	writing sync.Mutex
 }
 
@@ -86,19 +86,19 @@ func (c *Conn) Read(p []byte) (int, error) {
 func (c *Conn) readLong(p []byte) (int, error) {
 	side := &c.flow.channel.receiveSide
 	side.Lock()
-	_, taken, err := inbox{c.flow.channel, c.flow}.borrow()
+	flow, taken, err := inbox{c.flow.channel, c.flow}.borrow()
 	side.Unlock()
 	if err != nil {
 		return 0, c.opError("read", err)
 	}
-	c.rest = &taken
+	c.rest = hold(flow, taken)
 	return c.readRest(p)
 }
 
 func (c *Conn) readRest(p []byte) (int, error) {
-	n := copy(p, c.rest.bytes())
-	c.rest.offset += n
-	if len(c.rest.bytes()) == 0 {
+	n := copy(p, c.rest.Bytes())
+	c.rest.taken.offset += n
+	if len(c.rest.Bytes()) == 0 {
 		c.giveRestBack()
 	}
 	return n, nil
@@ -106,7 +106,7 @@ func (c *Conn) readRest(p []byte) (int, error) {
 
 func (c *Conn) giveRestBack() {
 	if c.rest != nil {
-		c.flow.channel.handle.release(c.rest.view.buffer)
+		c.rest.Release()
 		c.rest = nil
 	}
 }
@@ -247,7 +247,11 @@ func (c *Channel) DialContext(ctx context.Context, network, address string) (net
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Addr: remote, Err: err}
 	}
-	return flow.Conn()
+	conn, err := flow.Conn()
+	if err != nil { // it was closed meanwhile, with its channel
+		return nil, &net.OpError{Op: "dial", Net: network, Addr: remote, Err: err}
+	}
+	return conn, nil
 }
 
 // netListener is a Listener as a net.Listener.

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unsafe"
 )
 
 // Poll says what a call does before it parks its goroutine.
@@ -45,11 +44,28 @@ type options struct {
 	failure error
 }
 
+// optionRules says what the fields of Options take.
+var optionRules = map[uint32]string{
+	C.MACHNET_OPTION_SOCKET_PATH:     "SocketPath is a path of at most 107 bytes",
+	C.MACHNET_OPTION_NAME:            "Name is a text of at most 31 bytes without NUL",
+	C.MACHNET_OPTION_SEND_BYTES:      "SendBytes is 64 KiB to 64 GiB",
+	C.MACHNET_OPTION_RECEIVE_BYTES:   "ReceiveBytes is 64 KiB to 64 GiB",
+	C.MACHNET_OPTION_SPIN_NS:         "Spin is at most 1 hour",
+	C.MACHNET_OPTION_OPEN_TIMEOUT_NS: "OpenTimeout is 1 ms to 1 hour",
+	C.MACHNET_OPTION_POLL:            "Poll is one of the Poll... constants",
+}
+
 func (o *options) check(key uint32, status C.int32_t) {
-	if status < 0 && o.failure == nil {
-		o.failure = &Error{Op: o.op, Err: Status(status), Option: key,
-			Text: fmt.Sprintf("option %d: %s", key, Status(status))}
+	if status >= 0 || o.failure != nil {
+		return
 	}
+	text := fmt.Sprintf("option %d: %s", key, Status(status))
+	if status == C.MACHNET_ENOTSUP {
+		text = fmt.Sprintf("this libmachnet (%s) does not know option %d. Leave it out, or install a newer one", LibraryVersion(), key)
+	} else if rule := optionRules[key]; rule != "" {
+		text = fmt.Sprintf("option %d is of the wrong type or out of range: %s", key, rule)
+	}
+	o.failure = &Error{Op: o.op, Err: Status(status), Option: key, Text: text}
 }
 
 func (o *options) setUint(key uint32, value uint64) {
@@ -59,15 +75,18 @@ func (o *options) setUint(key uint32, value uint64) {
 }
 
 func (o *options) setString(key uint32, value string) {
-	if value == "" {
-		return
+	if value != "" {
+		o.setText(key, value)
 	}
+}
+
+func (o *options) setText(key uint32, value string) {
 	if strings.IndexByte(value, 0) >= 0 { // C would see the part before it
 		o.check(key, C.MACHNET_EINVAL)
 		return
 	}
 	text := C.CString(value)
-	defer C.free(unsafe.Pointer(text))
+	defer freeString(text)
 	o.check(key, C.machnet_options_set_str(o.handle, C.uint32_t(key), text))
 }
 
@@ -82,9 +101,7 @@ func (o *options) setTime(key uint32, value time.Duration) {
 func (o *options) setExtra(key uint32, value any) {
 	switch value := value.(type) {
 	case string:
-		text := C.CString(value)
-		defer C.free(unsafe.Pointer(text))
-		o.check(key, C.machnet_options_set_str(o.handle, C.uint32_t(key), text))
+		o.setText(key, value)
 	case uint64:
 		o.check(key, C.machnet_options_set_u64(o.handle, C.uint32_t(key), C.uint64_t(value)))
 	case int:

@@ -47,23 +47,24 @@ func (f inbox) arrived() (*Flow, *arrival) {
 	if flow == nil && f.channel.arrived.first != nil {
 		flow = f.channel.arrived.first.of
 	}
-	if flow == nil || flow.read == len(flow.arrived) {
+	if flow == nil || flow.arrived == nil || len(flow.arrived.left()) == 0 {
 		return nil, nil
 	}
-	return flow, &flow.arrived[flow.read]
+	return flow, &flow.arrived.left()[0]
 }
 
 // pop takes the oldest arrival off the flow; the next turn is another flow's.
 func (f *Flow) pop() arrival {
-	taken := f.arrived[f.read]
-	f.read++
+	a := f.arrived
+	taken := a.list[a.read]
+	a.read++
 	f.arrivedPlace.remove()
 	switch {
-	case f.read == len(f.arrived):
-		f.arrived, f.read = f.arrived[:0], 0
+	case a.read == len(a.list):
+		a.list, a.read = a.list[:0], 0
 		return taken
-	case f.read > 64 && f.read > len(f.arrived)/2:
-		f.arrived, f.read = append(f.arrived[:0], f.arrived[f.read:]...), 0
+	case a.read > 64 && a.read > len(a.list)/2:
+		a.list, a.read = append(a.list[:0], a.left()...), 0
 	}
 	f.channel.arrived.push(&f.arrivedPlace)
 	return taken

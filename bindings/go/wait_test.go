@@ -130,6 +130,27 @@ func TestManyGoroutinesReceiveOnOneFlow(t *testing.T) {
 	}
 }
 
+func TestWhoIsWokenWakesTheNext(t *testing.T) {
+	opened, accepted := pair(t, Options{})
+	c := accepted.channel
+	for i := 0; i < 20; i++ {
+		got := make(chan error, 3)
+		for n := 0; n < cap(got); n++ {
+			go func() { _, err := c.Receive(within(t, 10*time.Second)); got <- err }()
+		}
+		eventually(t, "three who wait", func() bool { c.receiveSide.Lock(); defer c.receiveSide.Unlock(); return c.waiting == cap(got) })
+		c.receiveSide.Lock() // all three come before the first of them is looked at
+		for n := 0; n < cap(got); n++ {
+			must(t, opened.Send(soon(t), nil, 0))
+		}
+		time.Sleep(5 * time.Millisecond)
+		c.receiveSide.Unlock()
+		for n := 0; n < cap(got); n++ {
+			must(t, <-got)
+		}
+	}
+}
+
 func TestBothAnyAndOneFlowAreServed(t *testing.T) {
 	from, to := attach(t, one, Options{}), attach(t, two, Options{})
 	a, a2 := connect(t, from, to, two)
