@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -121,6 +122,17 @@ func TestConnDeadlines(t *testing.T) {
 	go io.Copy(io.Discard, b)
 	_, err = a.Write(buffer)
 	must(t, err)
+}
+
+func TestADeadlineThatIsMovedDoesNotStrike(t *testing.T) {
+	var d deadline
+	for i := 0; i < 20000; i++ {
+		d.set(time.Now().Add(time.Duration(i%100) * 100 * time.Nanosecond))
+		d.set(time.Now().Add(time.Hour))
+		runtime.Gosched()
+		must(t, d.Err())
+	}
+	d.set(time.Time{})
 }
 
 func TestConnCloseEndsReadsAndWrites(t *testing.T) {

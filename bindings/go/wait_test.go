@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"math/rand"
+	"net"
 	"runtime"
 	"syscall"
 	"testing"
@@ -213,6 +214,43 @@ func TestBackpressureUntilThereIsSpace(t *testing.T) {
 	}
 	must(t, <-waited)
 	must(t, opened.WaitSendSpace(soon(t)))
+}
+
+func TestCloseWaitsForAnEngineThatIsBehind(t *testing.T) {
+	e, err := startEngine(t.TempDir(), "behind", network+"5")
+	must(t, err)
+	defer e.stop()
+	from, to := attach(t, e, Options{}), attach(t, two, Options{})
+	opened, accepted := connect(t, from, to, two)
+	filler, _ := connect(t, from, to, two)
+	must(t, e.process.Process.Signal(syscall.SIGSTOP))
+	for err = nil; err == nil; { // until the ring to the engine is full
+		err = filler.TrySend(nil, 0)
+	}
+	mustBe(t, err, ErrAgain)
+	_, err = from.StartFlow(within(t, 20*time.Millisecond), two.address(1), nil)
+	mustBe(t, err, context.DeadlineExceeded)
+	must(t, opened.Close())
+	mustBe(t, opened.TrySend(nil, 0), net.ErrClosed)
+	mustBe(t, opened.WaitClosed(within(t, 20*time.Millisecond)), context.DeadlineExceeded)
+	must(t, e.process.Process.Signal(syscall.SIGCONT))
+	must(t, opened.WaitClosed(soon(t)))
+	mustBe(t, accepted.WaitClosed(soon(t)), ErrPeerClosed)
+}
+
+func TestCancelledListenLeavesNoListener(t *testing.T) {
+	e, err := startEngine(t.TempDir(), "slow", network+"6")
+	must(t, err)
+	defer e.stop()
+	channel := attach(t, e, Options{})
+	must(t, e.process.Process.Signal(syscall.SIGSTOP))
+	_, err = channel.Listen(within(t, 20*time.Millisecond), e.address(7000), nil)
+	mustBe(t, err, context.DeadlineExceeded)
+	_, err = OpenContext(within(t, 20*time.Millisecond), &Options{SocketPath: e.socket})
+	mustBe(t, err, context.DeadlineExceeded)
+	must(t, e.process.Process.Signal(syscall.SIGCONT))
+	other := attach(t, e, Options{})
+	eventually(t, "the port", func() bool { _, err := other.Listen(soon(t), e.address(7000), nil); return err == nil })
 }
 
 func TestAReaderThatLooksNowAndThenStillLimitsTheSender(t *testing.T) {
