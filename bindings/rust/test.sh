@@ -74,12 +74,31 @@ start_engine() {
     return 1
 }
 
+# From here on the static library is found by pkg-config as where it is installed below /usr: without -L. The .pc file says the rest itself.
+find_as_installed() {
+    if ! command -v pkg-config >/dev/null || [ ! -f "$MACHNET_BUILD/capi/machnet.pc" ]; then
+        return 0
+    fi
+    mkdir -p "$work/lib/pkgconfig"
+    cp "$MACHNET_BUILD/lib/libmachnet.a" "$work/lib"
+    cp "$MACHNET_BUILD/capi/machnet.pc" "$work/lib/pkgconfig"
+    unset MACHNET_LIB_DIR
+    export MACHNET_STATIC=1 PKG_CONFIG_PATH=$work/lib/pkgconfig PKG_CONFIG_SYSTEM_LIBRARY_PATH=$work/lib:$work/lib/pkgconfig/../../lib
+}
+
 # The sample as people run it, against the one in C where that was built.
 test_sample() {
     local net=127.$((200 + $$ % 50)).$(($$ / 50 % 250)) hello=$CARGO_TARGET_DIR/debug/hello answer
     local event_loop=$CARGO_TARGET_DIR/debug/examples/event_loop
-    step cargo build --offline --locked --quiet --package machnet-hello
-    step cargo build --offline --locked --quiet --package machnet --examples
+    (
+        find_as_installed
+        step cargo build --offline --locked --quiet --package machnet-hello
+        step cargo build --offline --locked --quiet --package machnet --examples
+    )
+    if [ -d "$work/lib" ] && readelf --dynamic "$hello" "$event_loop" | grep -F libmachnet.so; then
+        echo "a program built with MACHNET_STATIC=1 needs the shared library" >&2
+        return 1
+    fi
     start_engine one "$net.2"
     start_engine two "$net.3"
     MACHNET_SOCKET=$work/two.sock timeout 20 "$hello" listen "$net.3:7000" >"$work/listen.out" &

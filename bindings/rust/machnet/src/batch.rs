@@ -247,6 +247,10 @@ mod tests {
         batch.push(flow, b"three!!", 0);
         let texts: Vec<&[u8]> = batch.iter().map(|message| message.bytes()).collect();
         assert_eq!(texts, [&b"one"[..], b"two", b"three!!"]);
+        batch.sent(2);
+        batch.begin_receive();
+        batch.received(1);
+        assert_eq!(batch.iter().map(|message| message.bytes()).collect::<Vec<_>>(), [b"one"]);
         batch.clear();
         assert_eq!(batch.iter().next(), None);
     }

@@ -177,6 +177,11 @@ impl Error {
         Error { status, detail: Some(Box::new(detail)) }
     }
 
+    pub(crate) fn of_system(os_error: i32, message: impl Into<String>) -> Error {
+        let detail = Detail { message: message.into(), os_error, ..Detail::default() };
+        Error { status: sys::MACHNET_ESYSTEM, detail: Some(Box::new(detail)) }
+    }
+
     pub(crate) fn too_long(info: MessageInfo) -> Error {
         let message = format!("The message has {} bytes, which do not fit", info.length);
         let detail = Detail { message, info: Some(info), ..Detail::default() };

@@ -7,6 +7,7 @@ mod address;
 mod batch;
 mod channel;
 mod context;
+mod edge;
 mod error;
 mod event;
 mod flow;

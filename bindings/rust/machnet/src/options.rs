@@ -149,10 +149,23 @@ impl RawOptions {
             sys::MACHNET_ENOTSUP => Err(unknown_option(key)),
             sys::MACHNET_EINVAL => Err(Error::with_message(
                 status,
-                format!("The value of option {key} is of the wrong type or out of range"),
+                format!("The value of option {key} is of the wrong type or out of range{}", rule(key)),
             )),
             _ => check(status).map(drop),
         }
+    }
+}
+
+/// What the option takes.
+fn rule(key: u32) -> &'static str {
+    match key {
+        sys::MACHNET_OPTION_SOCKET_PATH => ": socket_path is a path of at most 107 bytes",
+        sys::MACHNET_OPTION_NAME => ": name is a text of at most 31 bytes without NUL",
+        sys::MACHNET_OPTION_SEND_BYTES => ": send_bytes is 64 KiB to 64 GiB",
+        sys::MACHNET_OPTION_RECEIVE_BYTES => ": receive_bytes is 64 KiB to 64 GiB",
+        sys::MACHNET_OPTION_SPIN_NS => ": spin is at most 1 hour",
+        sys::MACHNET_OPTION_OPEN_TIMEOUT_NS => ": open_timeout is 1 ms to 1 hour",
+        _ => "",
     }
 }
 
@@ -196,8 +209,28 @@ mod tests {
             Options::new().set_str(sys::MACHNET_OPTION_SPIN_NS, "1"),
             Options::new().open_timeout(Duration::from_nanos(1)),
         ] {
-            assert_eq!(bad.to_raw().err().map(|e| e.kind()), Some(ErrorKind::InvalidInput), "{bad:?}");
+            let error = bad.to_raw().err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{bad:?}");
+            assert!(error.message().contains(": ") && error.message().contains(" is "), "{error}");
         }
+    }
+
+    #[test]
+    fn names_are_those_of_the_header() {
+        let second = Duration::from_secs(1);
+        for (option, number, value) in [
+            (Options::new().send_bytes(1 << 20), 3, 1 << 20),
+            (Options::new().receive_bytes(1 << 20), 4, 1 << 20),
+            (Options::new().spin(second), 5, 1_000_000_000),
+            (Options::new().open_timeout(second), 6, 1_000_000_000),
+            (Options::new().poll(Poll::Adaptive), 7, 0),
+            (Options::new().poll(Poll::Spin), 7, 1),
+            (Options::new().poll(Poll::Sleep), 7, 2),
+        ] {
+            assert_eq!(option, Options::new().set_u64(number, value));
+        }
+        assert_eq!(Options::new().socket_path("/a"), Options::new().set_str(1, "/a"));
+        assert_eq!(Options::new().name("a"), Options::new().set_str(2, "a"));
     }
 
     #[test]

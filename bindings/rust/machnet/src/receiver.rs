@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 //! The receive side of a channel.
 
+use std::cell::RefCell;
 use std::fmt;
+use std::os::unix::io::AsRawFd;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +11,7 @@ use std::time::Duration;
 use machnet_sys as sys;
 
 use crate::batch::Batch;
+use crate::edge::Edge;
 use crate::error::{check, Error, ErrorKind, Result};
 use crate::event::{self, Event};
 use crate::halves::Halves;
@@ -35,6 +38,7 @@ const EVENTS: usize = 16;
 pub struct Receiver {
     raw: NonNull<sys::machnet_channel>,
     halves: Arc<Halves>,
+    edge: RefCell<Option<Edge>>, // from the first wait in vain on
 }
 
 // SAFETY: the receive side may move between threads; who moves it synchronises with the new one, as all Rust does. Not Sync: `raw` sees to that.
@@ -42,7 +46,7 @@ unsafe impl Send for Receiver {}
 
 impl Receiver {
     pub(crate) fn new(halves: Arc<Halves>) -> Receiver {
-        Receiver { raw: halves.handle.raw(), halves }
+        Receiver { raw: halves.handle.raw(), halves, edge: RefCell::new(None) }
     }
 
     /// What any thread may do with the channel.
@@ -145,7 +149,7 @@ impl Receiver {
     /// Waits for the next message and takes it where it lies. Errors as of [`Receiver::try_receive`], and
     /// [`Interrupted`](ErrorKind::Interrupted).
     ///
-    /// On a channel with several flows receive from any: a wait for one of them cannot sleep while messages of others lie there.
+    /// While messages of other flows lie there the wait sleeps on the channel's [`Descriptor`](crate::Descriptor).
     pub fn receive(&self, flow: impl Into<Option<FlowToken>>) -> Result<Message> {
         let flow = flow.into();
         self.until(Wait::RECEIVE, &Deadline::NEVER, || self.try_receive(flow))
@@ -222,10 +226,26 @@ impl Receiver {
             }
             // More than once in vain: what there is is another flow's, and the wait would not sleep.
             if in_vain > 2 {
-                std::thread::sleep(IN_VAIN.min(left.unwrap_or(IN_VAIN)));
+                self.sleep_beside_others(left)?;
+                continue;
             }
             let woken = self.pause(what, left)?;
             in_vain = if woken { in_vain + 1 } else { 0 };
+        }
+    }
+
+    /// Sleeps until something new comes. It may return early.
+    fn sleep_beside_others(&self, left: Option<Duration>) -> Result<()> {
+        let mut edge = self.edge.borrow_mut();
+        let edge = match &mut *edge {
+            Some(edge) => edge,
+            none => none.insert(Edge::of(self.handle().descriptor()?.as_raw_fd())?),
+        };
+        edge.sleep(left);
+        // Of what does not hold a wait returns only that it was woken.
+        match self.pause(Wait::SEND, Some(Duration::ZERO)) {
+            Err(error) if error.kind() == ErrorKind::TimedOut => Ok(()),
+            result => result.map(drop),
         }
     }
 
@@ -239,9 +259,6 @@ impl Receiver {
         }
     }
 }
-
-/// How long a wait for one flow sleeps at a time while only others have messages.
-const IN_VAIN: Duration = Duration::from_micros(50);
 
 #[inline]
 fn nothing_or_error<T>(status: i32) -> Result<Option<T>> {

@@ -204,6 +204,28 @@ fn send__waits_for_space_and_ends_with_the_flow() {
 }
 
 #[test]
+fn send_batch__waits_for_space() {
+    let pair = Pair::with(&Options::new().send_bytes(4 << 20), &Options::new());
+    let Pair { one, two, flow, engines: _engines, .. } = pair;
+    let bytes = vec![4; 60_000];
+    let mut sent = 0;
+    while one.send_timeout(flow, &bytes, sent, Duration::from_millis(500)).is_ok() {
+        sent += 1;
+    }
+    let mut batch = Batch::with_capacity(100, 0);
+    (0..100).for_each(|tag| batch.push(flow, &bytes, sent + tag));
+    let reader = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(50));
+        for tag in 0..sent + 100 {
+            assert_eq!(two.receive_timeout(None, LONG).unwrap().tag(), tag);
+        }
+    });
+    one.send_batch(&mut batch).unwrap();
+    assert!(batch.is_empty());
+    reader.join().unwrap();
+}
+
+#[test]
 fn send_space_is_an_event() {
     let pair = Pair::with(&Options::new().send_bytes(4 << 20), &Options::new());
     let (sender, receiver) = pair.one.split();

@@ -202,6 +202,13 @@ fn a_descriptor_is_readable_while_something_waits() {
     assert!(readable(&descriptor, 5000), "it stays open, and readable after the end");
 }
 
+/// How often this thread has slept so far.
+fn sleeps() -> u64 {
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
+    line.trim().parse().unwrap()
+}
+
 /// While another flow's messages lie there a wait for one flow neither fails nor eats the processor.
 #[test]
 fn a_wait_for_one_flow_beside_others() {
@@ -218,7 +225,19 @@ fn a_wait_for_one_flow_beside_others() {
     });
     assert_eq!(two.receive_timeout(quiet_accepted, LONG).unwrap().tag(), 1);
     assert_eq!(kind(two.receive_timeout(quiet_accepted, Duration::from_millis(20))), ErrorKind::TimedOut);
-    sending.join().unwrap();
+    let one = sending.join().unwrap();
+    let before = sleeps();
+    assert_eq!(kind(two.receive_timeout(quiet_accepted, Duration::from_millis(100))), ErrorKind::TimedOut);
+    assert!(sleeps() - before < 50, "it slept {} times", sleeps() - before);
+    let waker = two.handle().clone();
+    let waking = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(20));
+        waker.wake().unwrap();
+    });
+    assert_eq!(kind(two.receive_timeout(quiet_accepted, LONG)), ErrorKind::Interrupted);
+    waking.join().unwrap();
+    one.flow(quiet).abort().unwrap();
+    assert_eq!(kind(two.receive_timeout(quiet_accepted, LONG)), ErrorKind::Reset);
     assert_eq!(two.receive_timeout(None, LONG).unwrap().tag(), 0);
 }
 
