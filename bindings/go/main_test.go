@@ -64,6 +64,20 @@ func (e *engine) stop() {
 	e.process.Wait()
 }
 
+// pause stops all its threads, until SIGCONT.
+func (e *engine) pause(t *testing.T) {
+	t.Helper()
+	must(t, e.process.Process.Signal(syscall.SIGSTOP))
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", e.process.Process.Pid))
+	must(t, err)
+	for _, thread := range threads {
+		eventually(t, "a thread that stops", func() bool {
+			stat, err := os.ReadFile(thread)
+			return err == nil && bytes.Contains(stat, []byte(") T "))
+		})
+	}
+}
+
 func (e *engine) address(port int) Address {
 	if strings.Contains(e.ip, ":") {
 		return MustParseAddress(fmt.Sprintf("[%s]:%d", e.ip, port))

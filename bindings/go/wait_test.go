@@ -223,7 +223,7 @@ func TestCloseWaitsForAnEngineThatIsBehind(t *testing.T) {
 	from, to := attach(t, e, Options{}), attach(t, two, Options{})
 	opened, accepted := connect(t, from, to, two)
 	filler, _ := connect(t, from, to, two)
-	must(t, e.process.Process.Signal(syscall.SIGSTOP))
+	e.pause(t)
 	for err = nil; err == nil; { // until the ring to the engine is full
 		err = filler.TrySend(nil, 0)
 	}
@@ -243,7 +243,7 @@ func TestCancelledListenLeavesNoListener(t *testing.T) {
 	must(t, err)
 	defer e.stop()
 	channel := attach(t, e, Options{})
-	must(t, e.process.Process.Signal(syscall.SIGSTOP))
+	e.pause(t)
 	_, err = channel.Listen(within(t, 20*time.Millisecond), e.address(7000), nil)
 	mustBe(t, err, context.DeadlineExceeded)
 	_, err = OpenContext(within(t, 20*time.Millisecond), &Options{SocketPath: e.socket})
