@@ -228,6 +228,12 @@ func TestWhatCannotBeOpened(t *testing.T) {
 			t.Errorf("%s: %v, not %v", name, test.err, test.wanted)
 		}
 	}
+	eventually(t, "the end of all that was begun", func() bool {
+		channel.TryEvent()
+		channel.receiveSide.Lock()
+		defer channel.receiveSide.Unlock()
+		return len(channel.flows) == 0
+	})
 }
 
 func TestErrorsSayWhatToDoNext(t *testing.T) {
