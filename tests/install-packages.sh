@@ -12,7 +12,7 @@ Installs the Debian packages of each GROUP that are missing; says nothing when t
 Needs root or sudo only if something is missing.
 
   build   what the programs and the library are compiled with
-  dpdk    build, and DPDK for --nic dpdk (about 200 packages, 100 MB)
+  dpdk    build, DPDK for --nic dpdk (about 200 packages, 100 MB), and ip for the quickstart's namespaces
   test    dpdk, and what tests/run.sh uses
 
   --list  print the packages, one a line, and install nothing
@@ -21,11 +21,11 @@ END
 
 build_packages=(gcc libc6-dev binutils cmake ninja-build pkg-config
     libevent-dev libjansson-dev libxxhash-dev uthash-dev)
-dpdk_packages=("${build_packages[@]}" libdpdk-dev)
+dpdk_packages=("${build_packages[@]}" libdpdk-dev iproute2)
 # What bindings/ are generated, built and tested with. Debian has no .NET SDK: tests of C# are skipped where there is none.
 bindings_packages=(python3 python3-dev python3-cffi python3-setuptools python3-wheel python3-pip python3-venv python3-pytest mypy
     golang-go rustc cargo bindgen rustfmt rust-clippy swig libffi-dev abigail-tools)
-test_packages=("${dpdk_packages[@]}" libcriterion-dev clang g++ spin mandoc socat iproute2 procps
+test_packages=("${dpdk_packages[@]}" libcriterion-dev clang g++ spin mandoc socat procps
     "${bindings_packages[@]}")
 
 # clang's sanitizers and libFuzzer are in a package named after clang's version.
