@@ -21,11 +21,10 @@ trap clean_up EXIT
 "$scratch/layout" >"$scratch/layout.txt"
 
 # ---- Unit tests ----
-build_project "$here/tests/Machnet.Tests"
+build_project "$here/tests/Machnet.Tests" # and the library and the sample
 MACHNET_LAYOUT=$scratch/layout.txt timeout 400 dotnet vstest "$artifacts/bin/Machnet.Tests/release/Machnet.Tests.dll"
 
 # ---- The sample ----
-build_project "$here/samples/hello"
 net=127.$((1 + $$ % 250)).$((1 + $$ / 250 % 250))
 for host in 4 5; do
     "$MACHNET_BUILD/bin/machnetd" --socket "$scratch/$host.sock" --ip "$net.$host" 2>"$scratch/$host.log" &
@@ -62,31 +61,32 @@ grep -q 'built for ABI .*the loaded libmachnet.so.1 has ABI 7\.9' <<<"$said" || 
 echo "version rule ok"
 
 # ---- The package: made, and used by a program that has nothing else ----
-dotnet pack "$here/src/Machnet" --configuration Release --artifacts-path "$artifacts" --disable-build-servers -p:UseSharedCompilation=false \
-    --verbosity quiet --output "$scratch/packages" ${MACHNET_NUGET:+--source "$MACHNET_NUGET"}
+# Its version is of this run, so that no other can be taken for it; it is unpacked here, the rest is had from where others have it already.
+version=0.0.0-test.$$
+sdk pack "$here/src/Machnet" --no-build --artifacts-path "$artifacts" -p:PackageVersion=$version --output "$scratch/packages"
 mkdir "$scratch/user"
 cp "$here/samples/hello/Program.cs" "$scratch/user"
-version=$(basename "$scratch"/packages/Machnet.*.nupkg .nupkg)
 cat >"$scratch/user/hello.csproj" <<END
 <Project Sdk="Microsoft.NET.Sdk">
   <PropertyGroup>
     <OutputType>Exe</OutputType><TargetFramework>net8.0</TargetFramework><RollForward>Major</RollForward>
-    <ImplicitUsings>enable</ImplicitUsings><Nullable>enable</Nullable>
-    <RestorePackagesPath>$scratch/restored</RestorePackagesPath>
+    <ImplicitUsings>enable</ImplicitUsings><Nullable>enable</Nullable><InvariantGlobalization>true</InvariantGlobalization>
+    <TreatWarningsAsErrors>true</TreatWarningsAsErrors> <!-- also those about trimming -->
     <RestoreAdditionalProjectSources>$scratch/packages</RestoreAdditionalProjectSources>
+    <RestorePackagesPath>$scratch/restored</RestorePackagesPath>
+    <Others>\$([MSBuild]::ValueOrDefault('\$(NUGET_PACKAGES)', '\$(HOME)/.nuget/packages'))</Others>
+    <RestoreFallbackFolders Condition="Exists('\$(Others)')">\$(Others)</RestoreFallbackFolders>
   </PropertyGroup>
-  <ItemGroup><PackageReference Include="Machnet" Version="${version#Machnet.}" /></ItemGroup>
+  <ItemGroup><PackageReference Include="Machnet" Version="[$version]" /></ItemGroup>
 </Project>
 END
-dotnet build "$scratch/user" --configuration Release --disable-build-servers -p:UseSharedCompilation=false --verbosity quiet \
-    --output "$scratch/user/out" ${MACHNET_NUGET:+--source "$MACHNET_NUGET"}
+sdk build "$scratch/user" --output "$scratch/user/out"
 try_hello env -u MACHNET_LIBRARY dotnet "$scratch/user/out/hello.dll"
 echo "package ok"
 
-# ---- Compiled ahead of time, where the compiler for that can be had ----
-if dotnet publish "$here/samples/hello" --configuration Release --runtime linux-x64 --artifacts-path "$artifacts/aot" --disable-build-servers \
-    -p:UseSharedCompilation=false -p:PublishAot=true --verbosity quiet ${MACHNET_NUGET:+--source "$MACHNET_NUGET"} >"$scratch/aot.log" 2>&1; then
-    try_hello "$artifacts/aot/publish/hello/release_linux-x64/hello"
+# ---- The same compiled ahead of time, where the compiler for that can be had ----
+if sdk publish "$scratch/user" --runtime linux-x64 -p:PublishAot=true --output "$scratch/user/aot" >"$scratch/aot.log" 2>&1; then
+    try_hello env -u MACHNET_LIBRARY "$scratch/user/aot/hello"
     echo "ahead of time ok"
 elif grep -qE 'NU110[0-9]|NU130[0-9]|Platform linker|clang' "$scratch/aot.log"; then
     echo "ahead of time: skipped, its compiler cannot be had here"
