@@ -26,15 +26,17 @@ public sealed unsafe partial class Channel
         private readonly Channel _channel;
         private readonly FlowRecord? _reader; // whose messages are waited for
         private readonly Signal _signal;
+        private readonly Signal? _also;
         private readonly long _deadline;
         private TaskCompletionSource? _parked;
         private bool _leads, _late;
         private int _vain;
 
-        internal Waiting(Channel channel, Signal signal, TimeSpan? timeout, FlowRecord? reader = null)
+        internal Waiting(Channel channel, Signal signal, TimeSpan? timeout, FlowRecord? reader = null, Signal? also = null)
         {
             _channel = channel;
             _signal = signal;
+            _also = also;
             _reader = reader;
             _deadline = Clock.Deadline(timeout);
             if (reader != null)
@@ -50,7 +52,8 @@ public sealed unsafe partial class Channel
             {
                 _leads = true;
                 Unpark();
-                _late = !_channel.Lead(_deadline, _signal == _channel._anyMessage || _reader != null, ref _vain);
+                bool forMessages = _reader != null || _signal == _channel._anyMessage || _also != null;
+                _late = !_channel.Lead(_deadline, forMessages, _signal == _channel._anything, ref _vain);
             }
             else
             {
@@ -64,6 +67,7 @@ public sealed unsafe partial class Channel
             if (_parked == null)
             {
                 _parked = _signal.Add();
+                _also?.Add(_parked);
                 if (_channel._pump == null)
                     _channel.Join(_parked);
                 return true; // look again: what came before is not told
@@ -79,6 +83,7 @@ public sealed unsafe partial class Channel
             if (_parked == null)
                 return;
             _signal.Remove(_parked);
+            _also?.Remove(_parked);
             _channel._followers.Remove(_parked);
             _parked = null;
         }
@@ -95,7 +100,10 @@ public sealed unsafe partial class Channel
             Unpark();
             if (_reader != null)
                 _channel.RemoveReader(_reader);
-            StopLeading();
+            if (_leads)
+                StopLeading();
+            else
+                _channel.HandOn(); // it may have been called to lead, and found what it waited for
         }
     }
 
@@ -106,6 +114,12 @@ public sealed unsafe partial class Channel
         Volatile.Write(ref _leader, 0);
         Interlocked.MemoryBarrier();
         _followers.ReleaseOne();
+    }
+
+    private void HandOn()
+    {
+        if (_pump == null && Volatile.Read(ref _leader) == 0)
+            _followers.ReleaseOne();
     }
 
     /// <summary>One more who sleeps while another leads, which must know what to wait for.</summary>
@@ -123,20 +137,20 @@ public sealed unsafe partial class Channel
     }
 
     /// <summary>Waits in the library, and takes events for all. False: the time is over.</summary>
-    private bool Lead(long deadline, bool forMessages, ref int vain)
+    private bool Lead(long deadline, bool forMessages, bool forWakes, ref int vain)
     {
         uint mask = (uint)(machnet_wait.MACHNET_WAIT_EVENT | machnet_wait.MACHNET_WAIT_SEND);
         int status;
         EnterReceive();
         try
         {
-            // Looked at inside: from here on only this thread can take the wake that tells of a change.
-            if (_pump != null)
-                return true;
+            // Looked at inside: from here on only this thread can take the wake that tells of a change. One that came before may have been
+            // taken by another thread's look.
+            bool waits = _pump == null && Volatile.Read(ref _contenders) == 0 && !(forWakes && Volatile.Read(ref _woken) != 0);
             if (forMessages || HasReaders())
                 mask |= (uint)machnet_wait.MACHNET_WAIT_RECEIVE;
-            status = Native.machnet_channel_wait(_channel, mask, Clock.LeftNanoseconds(deadline));
-            if (status != (int)StatusCode.TimedOut)
+            status = waits ? Native.machnet_channel_wait(_channel, mask, Clock.LeftNanoseconds(deadline)) : 0;
+            if (waits && status != (int)StatusCode.TimedOut)
                 Dispatch();
         }
         finally
@@ -315,7 +329,7 @@ public sealed unsafe partial class Channel
     {
         if (what == WaitFor.None || (what & ~(WaitFor.Receive | WaitFor.Event | WaitFor.Send)) != 0)
             throw new ArgumentOutOfRangeException(nameof(what));
-        using var waiting = new Waiting(this, (what & WaitFor.Receive) != 0 ? _anyMessage : _anything, timeout);
+        using var waiting = new Waiting(this, _anything, timeout, also: (what & WaitFor.Receive) != 0 ? _anyMessage : null);
         for (; ; )
         {
             WaitFor held = Look(what);
