@@ -11,7 +11,13 @@ public sealed partial class Channel
         Address remote, Address? local = null, FlowOptions? options = null, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        Flow flow = StartFlow(remote, local, options);
+        long deadline = OpenDeadline(options);
+        Flow? flow;
+        while ((flow = TryStartFlow(remote, local, options)) == null)
+        {
+            ThrowIfLate(deadline);
+            await Task.Delay(1, cancellationToken).ConfigureAwait(false);
+        }
         try
         {
             await flow.WaitOpenAsync(cancellationToken).ConfigureAwait(false);

@@ -120,32 +120,9 @@ public sealed unsafe partial class Channel : IDisposable, IAsyncDisposable
     /// <summary>
     /// Begins to open a flow and returns at once. Messages may be sent on it; they go out when it is open. <see cref="Flow.WaitOpen"/> waits for that.
     /// </summary>
-    public Flow StartFlow(Address remote, Address? local = null, FlowOptions? options = null)
-    {
-        using OptionSet set = Options.SetOf(options);
-        NativeAddress to = remote.ToNative(), from = local.GetValueOrDefault().ToNative();
-        NativeError error = default;
-        for (var spin = new SpinWait(); ; spin.SpinOnce())
-        {
-            ulong token;
-            EnterSend();
-            try
-            {
-                lock (_flows) // its events must not be taken before the flow is known
-                {
-                    int status = Native.machnet_flow_open(_channel, local == null ? null : &from, &to, set.Pointer, 0, &token, &error);
-                    if (status >= 0)
-                        return AddFlow(token);
-                    if (status != (int)StatusCode.Again) // too many requests under way: the engine takes them within microseconds
-                        throw MachnetException.Of(status, error);
-                }
-            }
-            finally
-            {
-                LeaveSend();
-            }
-        }
-    }
+    /// <exception cref="MachnetTimeoutException">The engine has not taken requests for <see cref="FlowOptions.OpenTimeout"/>; there is no flow.</exception>
+    public Flow StartFlow(Address remote, Address? local = null, FlowOptions? options = null) =>
+        StartFlow(remote, local, options, OpenDeadline(options));
 
     /// <summary>Opens a flow and waits until it is open.</summary>
     /// <param name="remote">Where a listener accepts.</param>
@@ -155,16 +132,60 @@ public sealed unsafe partial class Channel : IDisposable, IAsyncDisposable
     /// <exception cref="FlowEndedException">It could not be opened.</exception>
     public Flow OpenFlow(Address remote, Address? local = null, FlowOptions? options = null, TimeSpan? timeout = null)
     {
-        Flow flow = StartFlow(remote, local, options);
+        long deadline = Clock.Deadline(timeout), start = OpenDeadline(options);
+        Flow flow = StartFlow(remote, local, options, deadline < 0 ? start : Math.Min(deadline, start));
         try
         {
-            flow.WaitOpen(timeout);
+            flow.WaitOpen(deadline < 0 ? null : Clock.Left(deadline));
             return flow;
         }
         catch
         {
             flow.Dispose();
             throw;
+        }
+    }
+
+    private static long OpenDeadline(FlowOptions? options) => Clock.Deadline(options?.OpenTimeout ?? FlowOptions.DefaultOpenTimeout);
+
+    private Flow StartFlow(Address remote, Address? local, FlowOptions? options, long deadline)
+    {
+        for (var spin = new SpinWait(); ; spin.SpinOnce())
+        {
+            if (TryStartFlow(remote, local, options) is { } flow)
+                return flow;
+            ThrowIfLate(deadline);
+        }
+    }
+
+    private static void ThrowIfLate(long deadline)
+    {
+        if (Clock.LeftNanoseconds(deadline) == 0)
+            throw MachnetException.Of((int)StatusCode.TimedOut,
+                "No flow could be opened in time: the engine takes no requests. Look whether machnetd is stopped, then try again.");
+    }
+
+    /// <summary>Null: too many requests are under way, which an engine that runs takes within microseconds.</summary>
+    private Flow? TryStartFlow(Address remote, Address? local, FlowOptions? options)
+    {
+        using OptionSet set = Options.SetOf(options);
+        NativeAddress to = remote.ToNative(), from = local.GetValueOrDefault().ToNative();
+        NativeError error = default;
+        ulong token;
+        EnterSend();
+        try
+        {
+            lock (_flows) // its events must not be taken before the flow is known
+            {
+                int status = Native.machnet_flow_open(_channel, local == null ? null : &from, &to, set.Pointer, 0, &token, &error);
+                if (status >= 0)
+                    return AddFlow(token);
+                return status == (int)StatusCode.Again ? null : throw MachnetException.Of(status, error);
+            }
+        }
+        finally
+        {
+            LeaveSend();
         }
     }
 

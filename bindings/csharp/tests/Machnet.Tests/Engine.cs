@@ -48,6 +48,19 @@ internal sealed class Engine : IDisposable
         throw new InvalidOperationException($"machnetd does not start: {log}");
     }
 
+    /// <summary>Stops it in the middle of what it does; its channels stay as they are until <see cref="Resume"/>.</summary>
+    internal void Stop()
+    {
+        Assert.Equal(0, Signal(_process.Id, 19));
+        foreach (string task in Directory.GetDirectories($"/proc/{_process.Id}/task"))
+            Assert.True(SpinWait.SpinUntil(() => File.ReadAllText(Path.Combine(task, "stat")).Contains(") T "), 10_000));
+    }
+
+    internal void Resume() => Assert.Equal(0, Signal(_process.Id, 18));
+
+    [System.Runtime.InteropServices.DllImport("libc", EntryPoint = "kill")]
+    private static extern int Signal(int process, int signal);
+
     internal void Kill()
     {
         _process.Kill();
