@@ -44,15 +44,28 @@ public static unsafe class MessageMarshal
             ArgumentOutOfRangeException.ThrowIfNegative(elementIndex);
             ArgumentOutOfRangeException.ThrowIfGreaterThan(elementIndex, handle.Length);
             handle.Enter(); // a Dispose meanwhile takes effect at Unpin
-            return new MemoryHandle(handle.Data + elementIndex, default, this);
+            return new MemoryHandle(handle.Data + elementIndex, default, new PinOnce(handle));
         }
 
-        public override void Unpin() => handle.DangerousRelease();
+        public override void Unpin()
+        {
+            // who has pinned disposes of the MemoryHandle
+        }
 
         protected override void Dispose(bool disposing)
         {
             if (disposing)
                 handle.Dispose();
         }
+    }
+
+    /// <summary>One pin. A MemoryHandle is a struct: of each pin there may be copies that are all disposed of.</summary>
+    private sealed class PinOnce(BufferHandle handle) : IPinnable
+    {
+        private BufferHandle? _handle = handle;
+
+        public MemoryHandle Pin(int elementIndex) => throw new NotSupportedException();
+
+        public void Unpin() => Interlocked.Exchange(ref _handle, null)?.DangerousRelease();
     }
 }

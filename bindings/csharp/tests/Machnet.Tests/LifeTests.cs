@@ -119,6 +119,26 @@ public sealed class LifeTests
     }
 
     [Fact]
+    public void A_pin_that_is_given_up_twice_takes_nothing_from_others()
+    {
+        using var pair = new Pair();
+        (Flow here, Flow there) = pair.Open();
+        here.Send(new byte[64]);
+        BorrowedMessage message = there.Borrow(Pair.Long);
+        ReadOnlyMemory<byte> memory = MessageMarshal.AsMemory(message);
+        System.Buffers.MemoryHandle pin = memory.Pin(), copy = pin;
+        pin.Dispose();
+        copy.Dispose();
+        using (memory.Pin())
+        {
+            copy.Dispose();
+            message.Dispose();
+            Assert.Equal(1, pair.Server.GetStats()["buffers_borrowed_now"]);
+        }
+        Assert.Equal(0, pair.Server.GetStats()["buffers_borrowed_now"]);
+    }
+
+    [Fact]
     public void A_read_under_way_holds_off_a_dispose_on_another_thread()
     {
         using var pair = new Pair();
