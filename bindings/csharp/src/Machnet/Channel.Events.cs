@@ -26,6 +26,16 @@ public sealed unsafe partial class Channel
         return flow;
     }
 
+    /// <summary>Flows that have not ended and been closed here.</summary>
+    internal int KnownFlows
+    {
+        get
+        {
+            lock (_flows)
+                return _flows.Count;
+        }
+    }
+
     /// <summary>The flow of a message, or null if the program has closed or lost it.</summary>
     internal Flow? FlowOf(ulong token)
     {
@@ -66,8 +76,12 @@ public sealed unsafe partial class Channel
         {
             if (!_flows.TryGetValue(happened.flow, out record))
                 return;
-            if (happened.type == (uint)machnet_event_type.MACHNET_EVENT_CLOSED && record.Closed)
-                _flows.Remove(happened.flow);
+            if (happened.type == (uint)machnet_event_type.MACHNET_EVENT_CLOSED)
+            {
+                record.End((StatusCode)happened.status);
+                if (record.Closed) // else it is forgotten when it is closed
+                    _flows.Remove(happened.flow);
+            }
             Note(record, (EventType)happened.type);
         }
         switch ((machnet_event_type)happened.type)
@@ -77,7 +91,7 @@ public sealed unsafe partial class Channel
                 record.Changed.Release();
                 break;
             case machnet_event_type.MACHNET_EVENT_CLOSED:
-                record.End((StatusCode)happened.status);
+                record.ReleaseAll();
                 break;
             case machnet_event_type.MACHNET_EVENT_SEND_SPACE:
                 record.Writable.Release();

@@ -48,7 +48,6 @@ internal sealed class FlowRecord(Channel channel, ulong token)
     {
         _endStatus = status;
         _ended = true;
-        ReleaseAll();
     }
 
     internal void ReleaseAll()

@@ -217,6 +217,27 @@ public sealed class LifeTests
     }
 
     [Fact]
+    public void Flows_that_both_sides_close_at_once_are_forgotten()
+    {
+        using var pair = new Pair();
+        using var cancel = new CancellationTokenSource(1);
+        Assert.ThrowsAny<OperationCanceledException>(() => pair.Server.ReceiveAsync(cancel.Token).AsTask().GetAwaiter().GetResult());
+        for (int i = 0; i < 300; i++)
+        {
+            (Flow here, Flow there) = pair.Open();
+            here.Dispose();
+            while ((Volatile.Read(ref there.Record.Pending) & (1 << (int)EventType.Closed)) == 0)
+                Thread.SpinWait(1); // the end is just being told
+            there.Dispose();
+        }
+        Collect(() =>
+        {
+            pair.Client.TryTakeEvent(out _);
+            return pair.Server.KnownFlows == 0 && pair.Client.KnownFlows == 0;
+        });
+    }
+
+    [Fact]
     public void The_engine_is_killed_and_another_started()
     {
         using var pair = new Pair();
