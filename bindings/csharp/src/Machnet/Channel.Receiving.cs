@@ -168,7 +168,7 @@ public sealed unsafe partial class Channel
         if (status >= 0)
             return true;
         ObjectDisposedException.ThrowIf(flow is { Record.Closed: true }, flow!);
-        return status is (int)StatusCode.Again or (int)StatusCode.LowMemory ? false : throw MachnetException.Of(status);
+        return status is (int)StatusCode.Again or (int)StatusCode.LowMemory ? false : throw MachnetException.OfFlow(status);
     }
 
     [DoesNotReturn]

@@ -42,7 +42,7 @@ public sealed unsafe partial class Channel
         if (sent > 0 || status >= 0 || status == (int)StatusCode.Again)
             return sent;
         ObjectDisposedException.ThrowIf(status == (int)StatusCode.BadToken, typeof(Flow));
-        throw MachnetException.Of(status);
+        throw MachnetException.OfFlow(status);
     }
 
     /// <summary>Sends all messages of a batch, and waits for space where there is none. Returns how many: all, unless it throws.</summary>

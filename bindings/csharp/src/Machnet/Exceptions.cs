@@ -38,6 +38,15 @@ public class MachnetException : IOException
         };
     }
 
+    /// <summary>The exception for a status of a call on a flow: why it ended, also where the same status of other calls means something else.</summary>
+    internal static MachnetException OfFlow(int status)
+    {
+        MachnetException problem = Of(status);
+        return problem.Code is StatusCode.Version or StatusCode.Quota or StatusCode.NoMemory or StatusCode.AddressNotAvailable
+            ? new FlowEndedException(problem.Code, problem.Message)
+            : problem;
+    }
+
     /// <summary>The exception for a status and what a control call said of it.</summary>
     internal static unsafe MachnetException Of(int status, in NativeError error)
     {

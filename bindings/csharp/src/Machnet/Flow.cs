@@ -83,7 +83,7 @@ public sealed unsafe partial class Flow : IDisposable, IAsyncDisposable
     private int Check(int status)
     {
         ObjectDisposedException.ThrowIf(status == (int)StatusCode.BadToken && Record.Closed, this);
-        return Channel.Check(status);
+        return status < 0 ? throw MachnetException.OfFlow(status) : status;
     }
 
     // ---- Opening and ending ----
@@ -117,7 +117,7 @@ public sealed unsafe partial class Flow : IDisposable, IAsyncDisposable
         else if (Record.Ended)
         {
             Channel.TookEvent(Record, EventType.Closed);
-            throw MachnetException.Of((int)Record.EndStatus);
+            throw MachnetException.OfFlow((int)Record.EndStatus);
         }
         else
             Channel.ThrowIfGone();
@@ -222,7 +222,7 @@ public sealed unsafe partial class Flow : IDisposable, IAsyncDisposable
         if (Channel.TookEvent(Record, EventType.SendSpace))
             return true;
         if (Record.Ended)
-            throw MachnetException.Of((int)Record.EndStatus);
+            throw MachnetException.OfFlow((int)Record.EndStatus);
         Channel.ThrowIfGone();
         return false;
     }

@@ -63,8 +63,9 @@ public sealed unsafe class SendBuffer : IDisposable
         {
             Handle.DangerousRelease();
         }
+        ObjectDisposedException.ThrowIf(status == (int)StatusCode.BadToken, this); // another thread has committed it
         if (status is not (0 or (int)StatusCode.Again))
-            throw MachnetException.Of(status);
+            throw MachnetException.OfFlow(status);
         return status == 0;
     }
 

@@ -141,6 +141,8 @@ public sealed class FlowTests : IDisposable
         Assert.Equal(StatusCode.Refused, flow.WaitClosed(Pair.Long));
         var nobody = new FlowOptions { OpenTimeout = TimeSpan.FromMilliseconds(50) };
         Address nowhere = Address.Parse("127.0.0.250:7000");
+        Assert.Equal(StatusCode.AddressNotAvailable,
+            Assert.Throws<FlowEndedException>(() => _pair.Client.OpenFlow(Address.Parse("[fd00::1]:7000"))).Code);
         Assert.Equal(StatusCode.Unreachable, Assert.Throws<FlowEndedException>(() => _pair.Client.OpenFlow(nowhere, options: nobody)).Code);
         Assert.Throws<MachnetTimeoutException>(() => _pair.Client.OpenFlow(nowhere, timeout: TimeSpan.FromMilliseconds(20)));
     }
