@@ -25,7 +25,7 @@ public class MachnetException : IOException
     internal static MachnetException Of(int status, string? message = null, int osError = 0)
     {
         StatusCode code = (StatusCode)status;
-        message ??= TextOf(code) + ".";
+        message ??= $"{TextOf(code)}.{AdviceOn(code)}";
         return code switch
         {
             StatusCode.TimedOut => new MachnetTimeoutException(message),
@@ -37,6 +37,22 @@ public class MachnetException : IOException
             _ => new MachnetException(code, message, osError),
         };
     }
+
+    /// <summary>What to do next, for statuses of which the library says only what they are.</summary>
+    private static string AdviceOn(StatusCode code) => code switch
+    {
+        StatusCode.TimedOut => " Nothing is lost: call again, or give it more time.",
+        StatusCode.Closed or StatusCode.Reset or StatusCode.PeerDead or StatusCode.PeerRestarted or StatusCode.PeerProtocol =>
+            " Open a new flow, if there is more to say.",
+        StatusCode.Refused => " Start the program that listens there, or correct the address or port.",
+        StatusCode.Unreachable => " Look whether machnetd runs there and gets the packets, then open the flow again.",
+        StatusCode.AddressNotAvailable => " Choose one of its own, or of their family: machnet status shows them.",
+        StatusCode.Quota => " Close what is not needed, or raise the limit of the engine that has no room: machnet status shows this machine's.",
+        StatusCode.PeerMessageTooLong => " Send shorter messages on a new flow, or give the peer's channel more ReceiveBytes.",
+        StatusCode.EngineGone or StatusCode.Protocol => " Open a new context and channel, once machnetd runs again.",
+        StatusCode.ShutDown => " Open a new one.",
+        _ => "",
+    };
 
     /// <summary>The exception for a status of a call on a flow: why it ended, also where the same status of other calls means something else.</summary>
     internal static MachnetException OfFlow(int status)

@@ -25,7 +25,12 @@ internal static unsafe class Library
             return 0;
         string? named = Environment.GetEnvironmentVariable(Variable);
         if (!string.IsNullOrEmpty(named))
-            return NativeLibrary.Load(named);
+        {
+            return NativeLibrary.TryLoad(named, out nint chosen)
+                ? chosen
+                : throw new DllNotFoundException(
+                    $"{Variable} names {named}, which cannot be loaded. Set it to the path of a {FileName}, or unset it to have the library searched for.");
+        }
         string beside = Path.Combine(AppContext.BaseDirectory, "runtimes", RuntimeInformation.RuntimeIdentifier, "native", FileName);
         string portable = Path.Combine(AppContext.BaseDirectory, "runtimes", "linux-x64", "native", FileName);
         foreach (string path in (string[])[beside, portable])
