@@ -75,6 +75,9 @@ public sealed class AsyncTests : IDisposable
             }
         }
         await sender;
+        using var last = new CancellationTokenSource(1);
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => there.ReceiveAsync(last.Token).AsTask());
+        Assert.False(there.Record.Readable.HasWaiters); // nor do they leave anything
     }
 
     [Fact]

@@ -102,6 +102,8 @@ internal sealed class Pair : IDisposable
         return (here, Listener.Accept(Long));
     }
 
+    internal Channel OpenChannelOnTwo() => _two.OpenChannel();
+
     public void Dispose()
     {
         Client.Dispose();

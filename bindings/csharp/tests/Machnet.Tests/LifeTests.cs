@@ -248,6 +248,7 @@ public sealed class LifeTests
         Assert.Equal(StatusCode.EngineGone, Assert.Throws<ChannelGoneException>(() => waiting.GetAwaiter().GetResult()).Code);
         Assert.Equal(StatusCode.EngineGone, Assert.Throws<ChannelGoneException>(() => there.Send("x"u8)).Code);
         Assert.Equal(StatusCode.EngineGone, Assert.Throws<ChannelGoneException>(() => pair.Listener.Accept()).Code);
+        Assert.ThrowsAny<EngineException>(() => pair.OpenChannelOnTwo());
         there.Dispose();
         using var again = new Engine(3);
         using Context context = Context.Open(new ContextOptions { SocketPath = again.Socket });
@@ -255,6 +256,38 @@ public sealed class LifeTests
         using Listener listener = channel.Listen(again.At(7000));
         using Flow flow = pair.Client.OpenFlow(again.At(7000), timeout: Pair.Long);
         Assert.NotNull(listener.Accept(Pair.Long));
+    }
+
+    [Fact]
+    public void A_channel_is_closed_under_threads_that_use_it()
+    {
+        using var pair = new Pair();
+        for (int round = 0; round < 8; round++)
+        {
+            Channel channel = pair.OpenChannelOnTwo();
+            Flow flow = channel.StartFlow(pair.Two.At(1));
+            using var inside = new CountdownEvent(2);
+            Action[] uses = [() => flow.TrySend(new byte[100]), () => channel.TryReceive(out Message? _)];
+            Task[] threads = [.. uses.Select(use => Task.Factory.StartNew(() =>
+            {
+                for (bool first = true; ; first = false)
+                {
+                    try
+                    {
+                        use();
+                    }
+                    catch (MachnetException)
+                    {
+                    }
+                    if (first)
+                        inside.Signal();
+                }
+            }, TaskCreationOptions.LongRunning))];
+            Assert.True(inside.Wait(Pair.Long));
+            channel.Dispose();
+            foreach (Task thread in threads)
+                Assert.IsType<ObjectDisposedException>(Assert.Throws<AggregateException>(() => thread.Wait(Pair.Long)).InnerException);
+        }
     }
 
     [Fact]
