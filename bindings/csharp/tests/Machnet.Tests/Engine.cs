@@ -102,6 +102,15 @@ internal sealed class Pair : IDisposable
         return (here, Listener.Accept(Long));
     }
 
+    /// <summary>From here on the server's threads wait by its pump.</summary>
+    internal void StartPump()
+    {
+        using var cancel = new CancellationTokenSource();
+        Task<Message> wait = Server.ReceiveAsync(cancel.Token).AsTask();
+        cancel.Cancel();
+        Assert.ThrowsAny<OperationCanceledException>(() => wait.GetAwaiter().GetResult());
+    }
+
     internal Channel OpenChannelOnTwo() => _two.OpenChannel();
 
     public void Dispose()
