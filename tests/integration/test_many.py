@@ -254,6 +254,22 @@ def test_permission_given_by_mode():
         mine.quit()
 
 
+def test_permission_given_by_group():
+    if os.geteuid() != 0 or not shutil.which("setpriv"):
+        raise Skip("not root, or no setpriv: cannot be of another group")
+    with Engine(NET + ".2", "--socket-mode", "0660", "--socket-group", "nogroup") as engine, \
+            tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        copy = shutil.copy(harness.program("integration_peer"), directory)
+        server = serve(engine, 7000)
+        for group, wanted in (("1", 1), ("65534", 0)):  # daemon's, nogroup's
+            wrapper = ["setpriv", "--reuid=65534", "--regid=" + group, "--clear-groups"]
+            other = harness.Process([copy, "send", engine.address(7000), "--count", "3"], env=engine.env(), wrapper=wrapper)
+            assert other.wait() == wanted, other.lines
+            assert wanted == 0 or harness.json.loads(other.lines[0])["status"] == "MACHNET_EACCES", other.lines
+        server.quit()
+
+
 CONTROL_MAGIC, HELLO, CLOSING = 0x54434e4d, 1, 18
 
 
