@@ -17,7 +17,8 @@ enum { MESSAGES_MIN = 16, MESSAGES_MAX = 1024, BYTES_PER_MESSAGE = 256, WINDOW_M
 
 static uint64_t window_bytes(const struct transport_owner *owner)
 {
-    uint64_t share = owner->receive_budget / (2 * max_u64(owner->flow_count - owner->half_open, 1));
+    uint64_t flows = owner->flow_count - owner->half_open - owner->lingering;
+    uint64_t share = owner->receive_budget / (2 * max_u64(flows, 1));
     return owner->scarce ? WINDOW_MIN : max_u64(min_u64(share, owner->receive_budget / 4), WINDOW_MIN);
 }
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RETRIES_MAX = 3, PATIENT_ATTEMPTS = 32 /* about 5 s */ };
+enum { RETRIES_MAX = 3, PATIENT_ATTEMPTS = 32 /* about 5 s */, LINGERING_MIN = 1024 /* flows */ };
 
 #define PAUSE_FIRST MILLISECONDS(2)
 #define PAUSE_MAX MILLISECONDS(200)
@@ -165,6 +165,13 @@ static bool crowded(const struct transport *transport, const struct transport_ow
     return transport->half_open >= max || owner->half_open >= (max + 3) / 4;
 }
 
+/* Flows that only linger take nobody's place, unless somebody opens and closes without end. */
+static bool has_room(const struct transport_owner *owner)
+{
+    return owner->flow_count - owner->lingering < owner->max_flows &&
+           owner->lingering < max_u64(owner->max_flows, LINGERING_MIN);
+}
+
 void handshake_init(struct transport *transport, const struct transport_path *path, const struct wire_header *header,
                     const struct wire_handshake *handshake, uint64_t now)
 {
@@ -191,8 +198,7 @@ void handshake_init(struct transport *transport, const struct transport_path *pa
         reply_refuse(transport, path, header, handshake->source_cid, handshake->nonce, reason);
         return;
     }
-    bool room = listener->owner->flow_count < listener->owner->max_flows;
-    flow = room ? accept_new(transport, path, handshake, listener, now) : NULL;
+    flow = has_room(listener->owner) ? accept_new(transport, path, handshake, listener, now) : NULL;
     if (!flow) {
         reply_refuse(transport, path, header, handshake->source_cid, handshake->nonce, WIRE_REASON_LIMIT);
         return;

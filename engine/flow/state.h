@@ -225,7 +225,7 @@ struct flow {
     bool ended_owed : 1, ended_told : 1;
     bool handshake_wanted : 1, fin_wanted : 1, reset_wanted : 1, credit_wanted : 1, blocked_wanted : 1;
     bool fin_sent : 1, fin_acknowledged : 1, fin_received : 1, reset_acknowledged : 1;
-    bool lingering : 1, settled : 1;
+    bool lingering : 1, settled : 1, through : 1; /* through: counted in owner->lingering */
     bool disowned : 1; /* the peer does not know it: whether it is still the same engine is being asked, until the deadline */
     bool hashed : 1;   /* in transport->by_remote, by remote_cid and path.remote */
     bool in_transmit : 1, in_first : 1, in_opening : 1; /* in_opening: of the two lists of senders, that of its owner */

@@ -234,6 +234,10 @@ void flow_forget(struct flow *flow)
 void flow_settle(struct flow *flow)
 {
     bool through = !flow->owner || (flow->closed && flow->ended_told);
+    if (through && flow->owner && !flow->through) {
+        flow->through = true;
+        flow->owner->lingering++;
+    }
     if (flow->state == FLOW_GONE && through && !flow->in_reap) {
         flow->in_reap = true;
         flow->reap_next = flow->transport->reap;
@@ -251,6 +255,7 @@ static void flow_free(struct flow *flow)
         }
         DL_DELETE2(flow->owner->flows, flow, owner_prev, owner_next);
         flow->owner->flow_count--;
+        flow->owner->lingering -= flow->through;
     }
     heap_remove(&transport->heap, &flow->timer);
     uint32_t index = index_of(flow->cid);

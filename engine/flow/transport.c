@@ -43,6 +43,7 @@ static void owner_lose_flow(struct flow *flow)
     }
     DL_DELETE2(owner->flows, flow, owner_prev, owner_next);
     owner->flow_count--;
+    owner->lingering -= flow->through;
     flow->owner = NULL;
     flow->closed = true;
 }

@@ -67,6 +67,7 @@ struct transport_owner {
     uint32_t max_flows;  /* set by the caller: flows that others open beyond it are refused */
     uint32_t flow_count; /* of `flows` */
     uint32_t half_open;  /* of these: accepted, not yet confirmed */
+    uint32_t lingering;  /* of these: ended, told and closed, kept for the peer alone */
     uint64_t promised_bytes; /* of credit given and not used, and of small messages held; see credit.c */
     uint64_t granted_bytes;  /* of large extents reserved and not released */
 };

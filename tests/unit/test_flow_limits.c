@@ -172,6 +172,56 @@ Test(handshake_init, flows_beyond_the_owners_limit_are_refused)
     pair_fini(&pair);
 }
 
+/* Credit that B has given after it has got many messages of a flow. */
+static uint64_t promised_with_use(struct pair *pair, struct pair_flow *flow)
+{
+    for (uint32_t i = 0; i < 100; i++) {
+        pair_send(flow, 8000);
+    }
+    pair_run(pair, 50 * PAIR_MS);
+    pair_release(&pair->b);
+    pair_run(pair, 50 * PAIR_MS);
+    cr_assert_eq(flow->sent_ok, 100);
+    return pair->b.owner.promised_bytes;
+}
+
+/* They are kept for the peer, who may ask again, for longer than an application may want to wait. */
+Test(handshake_init, flows_that_linger_take_no_place_and_no_credit)
+{
+    enum { MANY = 10 };
+    struct pair pair;
+    pair_init(&pair);
+    pair.b.owner.max_flows = 2;
+    struct pair_flow *first = pair_connect(&pair);
+    const uint64_t alone = promised_with_use(&pair, first);
+    for (uint32_t i = 1; i <= MANY; i++) {
+        struct pair_flow *flow = pair_open(&pair.a, PAIR_PORT);
+        pair_run(&pair, 2 * PAIR_MS);
+        cr_assert_eq(flow->established, 1, "%u", i);
+        pair_close(flow, false);
+        pair_run(&pair, 2 * PAIR_MS);
+        pair_close(&pair.b.flows[i], false);
+        pair_run(&pair, 2 * PAIR_MS);
+    }
+    cr_assert_eq(pair.b.owner.lingering, MANY);
+    cr_assert_eq(flows_of(&pair.b), MANY + 1);
+    pair_close(first, false);
+    pair_run(&pair, 2 * PAIR_MS);
+    pair_close(&pair.b.flows[0], false);
+    pair_run(&pair, 2 * PAIR_MS);
+    struct pair_flow *last = pair_open(&pair.a, PAIR_PORT);
+    pair_run(&pair, 2 * PAIR_MS);
+    cr_assert_eq(promised_with_use(&pair, last), alone);
+    cr_assert_eq(pair.b.owner.lingering, MANY + 1);
+    pair_close(last, false);
+    pair_run(&pair, 2 * PAIR_MS);
+    pair_close(&pair.b.flows[MANY + 1], false);
+    expect_nothing_left(&pair);
+    cr_assert_eq(pair.b.owner.lingering, 0);
+    cr_assert_eq(pair.a.owner.lingering, 0);
+    pair_fini(&pair);
+}
+
 Test(flow_deliver, a_flow_that_finds_no_place_holds_up_nobody)
 {
     struct pair pair;
