@@ -282,6 +282,11 @@ def test_status():
         server = serve(two, 7000)
         client = send(one, two.address(7000), "--count", 100, "--sizes", 5000, "--keep")
         harness.wait_until(lambda: server.report()["received"] == 100, 10, "messages")
+
+        def has_measured():  # round trips while the machine is busy with others do not count
+            client.command("more 0 10")
+            return one.status()["flows"][0]["srtt_us"] > 0
+        harness.wait_until(has_measured, 10, "a round trip")
         status = one.status()
         assert [channel["pid"] for channel in status["channels"]] == [client.pid], status
         assert status["channels"][0]["name"] == "integration_peer", status
