@@ -192,8 +192,11 @@ def full_ring(monkeypatch, kind, times):
 def test_what_nobody_accepted_is_aborted_though_the_ring_was_full(channels, where, monkeypatch):
     listener = channels[1].open_listener(where)
     flow = channels[0].open_flow(where, timeout=5)
-    with pytest.raises(BlockingIOError):
-        channels[1].receive(0)  # the news of the flow
+    end = time.monotonic() + 5
+    while not listener._accepted:
+        assert time.monotonic() < end, "no news of the flow"
+        with pytest.raises(BlockingIOError):
+            channels[1].receive(0)
     full_ring(monkeypatch, machnet.Flow, 3)
     listener.close()
     assert flow.wait_closed(5) == machnet.Status.ERESET
