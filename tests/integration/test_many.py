@@ -3,6 +3,7 @@
 # ctest-nics: af_packet memif
 # ctest-workers: 4
 """Many flows and applications at once; what is refused, and how soon, and with which words."""
+import contextlib
 import os
 import shutil
 import signal
@@ -227,14 +228,20 @@ def as_another_user(*arguments):
     raise Skip("neither setpriv nor runuser")
 
 
+@contextlib.contextmanager
+def peer_for_others():
+    """integration_peer where other users may read it."""
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        yield shutil.copy(harness.program("integration_peer"), directory)
+
+
 def test_permission():
     with Engine(NET + ".2", "--socket-mode", "0600" if os.geteuid() == 0 else "000") as engine:
         if os.geteuid() != 0:
             error = attach_failure(engine)
         else:
-            with tempfile.TemporaryDirectory() as directory:  # where the other user may read
-                os.chmod(directory, 0o755)
-                copy = shutil.copy(harness.program("integration_peer"), directory)
+            with peer_for_others() as copy:
                 other = harness.Process([copy, "serve", engine.address(7000)], env=engine.env(), wrapper=as_another_user())
                 assert other.wait() == 1, other.lines
                 error = harness.json.loads(other.lines[0])
@@ -244,10 +251,7 @@ def test_permission():
 def test_permission_given_by_mode():
     if os.geteuid() != 0:
         raise Skip("not root: cannot be another user")
-    with Engine(NET + ".2", "--socket-mode", "0666", "--quota-channels", "1") as engine, \
-            tempfile.TemporaryDirectory() as directory:
-        os.chmod(directory, 0o755)
-        copy = shutil.copy(harness.program("integration_peer"), directory)
+    with Engine(NET + ".2", "--socket-mode", "0666", "--quota-channels", "1") as engine, peer_for_others() as copy:
         mine = serve(engine, 7000)
         other = harness.Process([copy, "send", engine.address(7000), "--count", "3"], env=engine.env(), wrapper=as_another_user())
         assert other.wait() == 0, other.lines  # quotas are counted for each user
@@ -257,10 +261,7 @@ def test_permission_given_by_mode():
 def test_permission_given_by_group():
     if os.geteuid() != 0 or not shutil.which("setpriv"):
         raise Skip("not root, or no setpriv: cannot be of another group")
-    with Engine(NET + ".2", "--socket-mode", "0660", "--socket-group", "nogroup") as engine, \
-            tempfile.TemporaryDirectory() as directory:
-        os.chmod(directory, 0o755)
-        copy = shutil.copy(harness.program("integration_peer"), directory)
+    with Engine(NET + ".2", "--socket-mode", "0660", "--socket-group", "nogroup") as engine, peer_for_others() as copy:
         server = serve(engine, 7000)
         for group, wanted in (("1", 1), ("65534", 0)):  # daemon's, nogroup's
             wrapper = ["setpriv", "--reuid=65534", "--regid=" + group, "--clear-groups"]

@@ -31,6 +31,23 @@ static inline void expect_nothing_left(struct pair *pair)
     cr_assert_eq(transport_next_timeout(pair->b.transport), UINT64_MAX);
 }
 
+/* Whether it is a packet of a flow with a frame of this type. */
+static inline bool packet_holds(const uint8_t *packet, size_t length, uint8_t type)
+{
+    struct wire_header header;
+    struct wire_frame frame;
+    size_t body, at = 0;
+    if (wire_packet_decode(packet, length, &header, &body) != WIRE_OK || header.type != WIRE_FLOW) {
+        return false;
+    }
+    while (wire_frame_decode(packet + WIRE_HEADER_BYTES, body, &at, &frame) == WIRE_OK) {
+        if (frame.type == type) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static inline enum pair_fate drop_all(struct pair *pair, uint64_t index, const struct pair_side *from,
                                       const uint8_t *packet, size_t length)
 {

@@ -27,8 +27,7 @@ static enum pair_fate lose_acknowledgements_of_b(struct pair *pair, uint64_t ind
                                                  const uint8_t *packet, size_t length)
 {
     (void)index;
-    bool acknowledges =
-        length > WIRE_HEADER_BYTES && (packet[0] & 0xf) == WIRE_FLOW && packet[WIRE_HEADER_BYTES] == WIRE_FRAME_ACK;
+    bool acknowledges = length > WIRE_HEADER_BYTES && (packet[0] & 0xf) == WIRE_FLOW && packet[WIRE_HEADER_BYTES] == WIRE_FRAME_ACK;
     return from == &pair->b && acknowledges && pair->now < pair->argument ? PAIR_DROP : PAIR_PASS;
 }
 
@@ -51,22 +50,6 @@ Test(transport_close, who_has_all_stays_to_say_so)
     pair_fini(&pair);
 }
 
-static bool holds(const uint8_t *packet, size_t length, uint8_t type)
-{
-    struct wire_header header;
-    struct wire_frame frame;
-    size_t body, at = 0;
-    if (wire_packet_decode(packet, length, &header, &body) != WIRE_OK || header.type != WIRE_FLOW) {
-        return false;
-    }
-    while (wire_frame_decode(packet + WIRE_HEADER_BYTES, body, &at, &frame) == WIRE_OK) {
-        if (frame.type == type) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* And what A repeats. `argument` counts B's FINs. */
 static enum pair_fate lose_all_but_the_second_fin_of_b(struct pair *pair, uint64_t index, const struct pair_side *from,
                                                        const uint8_t *packet, size_t length)
@@ -75,7 +58,7 @@ static enum pair_fate lose_all_but_the_second_fin_of_b(struct pair *pair, uint64
     if (from != &pair->b) {
         return pair->argument == 0 ? PAIR_PASS : PAIR_DROP;
     }
-    return holds(packet, length, WIRE_FRAME_FIN) && ++pair->argument == 2 ? PAIR_PASS : PAIR_DROP;
+    return packet_holds(packet, length, WIRE_FRAME_FIN) && ++pair->argument == 2 ? PAIR_PASS : PAIR_DROP;
 }
 
 Test(transport_close, a_repeated_fin_tells_what_has_arrived)
@@ -305,12 +288,11 @@ Test(transport_owner_resume, nothing_is_lost_for_want_of_room)
 }
 
 /* A's FLOW packets are lost from `argument` on; B is alive and says so, to A's peer and on the flow. */
-static enum pair_fate lose_flow_packets_of_a(struct pair *pair, uint64_t index, const struct pair_side *from,
-                                             const uint8_t *packet, size_t length)
+static enum pair_fate lose_flow_packets_of_a(struct pair *pair, uint64_t index, const struct pair_side *from, const uint8_t *packet,
+                                             size_t length)
 {
     (void)index;
-    return from == &pair->a && length > 0 && (packet[0] & 0xf) == WIRE_FLOW && pair->now >= pair->argument ? PAIR_DROP
-                                                                                                           : PAIR_PASS;
+    return from == &pair->a && length > 0 && (packet[0] & 0xf) == WIRE_FLOW && pair->now >= pair->argument ? PAIR_DROP : PAIR_PASS;
 }
 
 Test(transport_close, is_not_kept_for_ever_by_a_peer_that_acknowledges_nothing)

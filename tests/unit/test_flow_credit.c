@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "support/flow_expect.h"
 #include "support/flow_pair.h"
 
 static void expect_all(const struct pair_flow *from, const struct pair_flow *to)
@@ -400,27 +401,11 @@ static struct {
     size_t length;
 } kept;
 
-static bool holds_blocked(const uint8_t *packet, size_t length)
-{
-    struct wire_header header;
-    struct wire_frame frame;
-    size_t body, at = 0;
-    if (wire_packet_decode(packet, length, &header, &body) != WIRE_OK || header.type != WIRE_FLOW) {
-        return false;
-    }
-    while (wire_frame_decode(packet + WIRE_HEADER_BYTES, body, &at, &frame) == WIRE_OK) {
-        if (frame.type == WIRE_FRAME_BLOCKED) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static enum pair_fate keep_first_blocked(struct pair *pair, uint64_t index, const struct pair_side *from,
                                          const uint8_t *packet, size_t length)
 {
     (void)index;
-    if (from != &pair->a || kept.length > 0 || !holds_blocked(packet, length)) {
+    if (from != &pair->a || kept.length > 0 || !packet_holds(packet, length, WIRE_FRAME_BLOCKED)) {
         return PAIR_PASS;
     }
     memcpy(kept.bytes, packet, length);
