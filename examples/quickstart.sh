@@ -10,28 +10,35 @@ if [ $# -gt 0 ]; then
     echo "Installs the Debian packages that are missing, builds into build/quickstart, runs two engines on 127.0.0.2 and 127.0.0.3,"
     echo "sends a message and at least 100 MB from one to the other, checks them, and leaves nothing running."
     echo "As root it installs DPDK too, does the same over DPDK between two network namespaces, and measures both."
+    echo "With MACHNET_BUILD set to a directory where Machnet is built already, it installs and builds nothing."
     case $1 in -h | --help) exit 0 ;; *) exit 2 ;; esac
 fi
 
 cd "$(dirname "$0")/.."
-build=$PWD/build/quickstart
-mkdir -p "$build" && [ -w "$build" ] || { echo "quickstart: cannot write into $build; run this in a copy of the tree that is yours" >&2; exit 1; }
+build=${MACHNET_BUILD:-$PWD/build/quickstart}
 say() { printf '\n== %s\n' "$*"; }
-
-say "1. Packages"
-tests/install-packages.sh build
 . examples/quickstart_dpdk.bash
-dpdk_packages
 
-say "2. Build (build/quickstart)"
-cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DMACHNET_TESTS=OFF >"$build/configure.log" 2>&1 || { cat "$build/configure.log"; exit 1; }
-cmake --build "$build" -- --quiet
+if [ -n "${MACHNET_BUILD:-}" ]; then
+    say "1. and 2. Packages and build: as they are in $build (MACHNET_BUILD)"
+    [ -x "$build/bin/machnetd" ] || { echo "quickstart: $build/bin/machnetd is missing; unset MACHNET_BUILD to have it built" >&2; exit 1; }
+else
+    mkdir -p "$build" && [ -w "$build" ] || { echo "quickstart: cannot write into $build; run this in a copy of the tree that is yours" >&2; exit 1; }
+    say "1. Packages"
+    tests/install-packages.sh build
+    dpdk_packages
 
-work=$(mktemp -d /tmp/machnet-quickstart.XXXXXX)
+    say "2. Build (build/quickstart)"
+    cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DMACHNET_TESTS=OFF >"$build/configure.log" 2>&1 || { cat "$build/configure.log"; exit 1; }
+    cmake --build "$build" -- --quiet
+fi
+
+work=$(mktemp -d -t machnet-quickstart.XXXXXX)
 pids=()
 clean() {
     status=$?
-    trap - EXIT INT TERM
+    trap - EXIT
+    trap '' INT TERM
     delete_namespaces
     for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
     for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
@@ -44,8 +51,8 @@ clean() {
     exit "$status"
 }
 trap clean EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+trap 'set +e; exit 130' INT # with -e, bash 5.2 may leave clean after its first command if the signal met a builtin
+trap 'set +e; exit 143' TERM
 
 # Starts an engine as one "host" and waits until it answers.
 engine() {

@@ -21,7 +21,7 @@ clean_up() {
     rm -rf "$directory"
 }
 trap clean_up EXIT
-trap 'exit 130' INT TERM
+trap 'set +e; exit 130' INT TERM # with -e, bash 5.2 may leave clean_up after its first command if the signal met a builtin
 
 start_engines() {
     local i
