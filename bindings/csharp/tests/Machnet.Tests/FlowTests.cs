@@ -252,7 +252,7 @@ public sealed class FlowTests : IDisposable
     public void One_event_of_a_type_is_kept_for_each_flow_and_none_of_closed_ones()
     {
         Flow closed = _pair.Client.StartFlow(_pair.Listener.LocalAddress, options: Pair.Patient);
-        _pair.Listener.Accept(Pair.Long).Dispose();
+        Flow peer = _pair.Listener.Accept(Pair.Long);
         Assert.Equal(WaitFor.Event, _pair.Client.Wait(WaitFor.Event, Pair.Long)); // it is open
         closed.Dispose();
         Threads.Until(() =>
@@ -260,6 +260,7 @@ public sealed class FlowTests : IDisposable
             Assert.False(_pair.Client.TryTakeEvent(out _));
             return _pair.Client.KnownFlows == 0;
         }, "its end is not told");
+        peer.Dispose();
 
         (Flow here, Flow there) = _pair.Open();
         byte[] data = new byte[4 << 20];
