@@ -117,6 +117,9 @@ func soon(t testing.TB) context.Context {
 	return ctx
 }
 
+// patient is for flows that must open, also where others have all processors.
+var patient = &FlowOptions{Options: Options{OpenTimeout: 20 * time.Second}}
+
 func within(t testing.TB, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	t.Cleanup(cancel)
@@ -156,7 +159,7 @@ func connect(t testing.TB, from, to *Channel, there *engine) (opened, accepted *
 	t.Helper()
 	listener, err := to.Listen(soon(t), there.address(0), nil)
 	must(t, err)
-	opened, err = from.OpenFlow(soon(t), listener.Address(), nil)
+	opened, err = from.OpenFlow(soon(t), listener.Address(), patient)
 	must(t, err)
 	accepted, err = listener.Accept(soon(t))
 	must(t, err)

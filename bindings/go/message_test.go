@@ -12,7 +12,6 @@ import (
 	"runtime"
 	"sync"
 	"testing"
-	"time"
 )
 
 func checkMessage(t *testing.T, got Message, seed, length int, tag uint64) {
@@ -350,17 +349,21 @@ func TestSampleHello(t *testing.T) {
 	must(t, err)
 	for n, path := range programs {
 		address := two.address(7100 + n).String()
-		server, client := exec.Command(path, "listen", address), exec.Command(path, address)
+		server := exec.Command(path, "listen", address)
 		server.Env = append(os.Environ(), "MACHNET_SOCKET="+two.socket, "LD_LIBRARY_PATH="+filepath.Join(build(), "lib"))
-		client.Env = append(os.Environ(), "MACHNET_SOCKET="+one.socket, "LD_LIBRARY_PATH="+filepath.Join(build(), "lib"))
 		var heard bytes.Buffer
 		server.Stdout = &heard
 		must(t, server.Start())
-		time.Sleep(300 * time.Millisecond) // it listens then
-		said, err := client.CombinedOutput()
-		if err != nil || string(said) != "received: hello, too\n" {
-			server.Process.Kill()
-			t.Fatalf("%s: %v: %s", path, err, said)
+		t.Cleanup(func() { server.Process.Kill() })
+		var said []byte
+		eventually(t, "an answer to "+path, func() bool { // it may not listen yet
+			client := exec.Command(path, address)
+			client.Env = append(os.Environ(), "MACHNET_SOCKET="+one.socket, "LD_LIBRARY_PATH="+filepath.Join(build(), "lib"))
+			said, err = client.CombinedOutput()
+			return err == nil
+		})
+		if string(said) != "received: hello, too\n" {
+			t.Fatalf("%s: %s", path, said)
 		}
 		must(t, server.Wait())
 		if heard.String() != "received: hello, world\n" {

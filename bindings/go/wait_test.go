@@ -86,14 +86,20 @@ func TestIdleWaitsCostNothing(t *testing.T) {
 	for i := 0; i < 100; i++ {
 		go opened.Receive(soon(t))
 	}
-	time.Sleep(50 * time.Millisecond)
-	var before, after syscall.Rusage
-	syscall.Getrusage(syscall.RUSAGE_SELF, &before)
-	time.Sleep(300 * time.Millisecond)
-	syscall.Getrusage(syscall.RUSAGE_SELF, &after)
-	if used := after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano(); used > int64(60*time.Millisecond) {
-		t.Fatalf("100 goroutines that wait used %v in 300 ms", time.Duration(used))
+	c := opened.channel
+	eventually(t, "a hundred who wait", func() bool { c.receiveSide.Lock(); defer c.receiveSide.Unlock(); return c.waiting == 100 })
+	var used []time.Duration
+	for try := 0; try < 5; try++ { // what earlier tests have left to do ends some time
+		var before, after syscall.Rusage
+		syscall.Getrusage(syscall.RUSAGE_SELF, &before)
+		time.Sleep(300 * time.Millisecond)
+		syscall.Getrusage(syscall.RUSAGE_SELF, &after)
+		used = append(used, time.Duration(after.Utime.Nano()+after.Stime.Nano()-before.Utime.Nano()-before.Stime.Nano()))
+		if used[try] < 30*time.Millisecond {
+			return
+		}
 	}
+	t.Fatalf("100 goroutines that wait used %v in 300 ms each", used)
 }
 
 func TestManyGoroutinesReceiveOnOneFlow(t *testing.T) {
@@ -190,7 +196,7 @@ func TestBackpressureUntilThereIsSpace(t *testing.T) {
 	opened, accepted := pair(t, Options{})
 	data := pattern(1, 60000)
 	sent := 0
-	for ; opened.Send(within(t, 500*time.Millisecond), data, uint64(sent)) == nil; sent++ {
+	for ; opened.Send(within(t, 2*time.Second), data, uint64(sent)) == nil; sent++ { // memory on its way is space, too
 		if sent > 10000 {
 			t.Fatal("no backpressure")
 		}

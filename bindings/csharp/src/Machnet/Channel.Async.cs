@@ -11,7 +11,7 @@ public sealed partial class Channel
         Address remote, Address? local = null, FlowOptions? options = null, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        long deadline = OpenDeadline(options);
+        long deadline = RequestDeadline(options);
         Flow? flow;
         while ((flow = TryStartFlow(remote, local, options)) == null)
         {
@@ -101,7 +101,7 @@ public sealed partial class Channel
     /// <summary>The engine takes requests off the ring all the time, and tells nobody: a program that makes no more calls must not be needed.</summary>
     private async Task TellClosesSoonAsync()
     {
-        while (Volatile.Read(ref _closesWaiting) > 0 && !_closed)
+        while (Volatile.Read(ref _closesWaiting) > 0 && !IsClosed)
         {
             await Task.Delay(1).ConfigureAwait(false);
             TellCloses();

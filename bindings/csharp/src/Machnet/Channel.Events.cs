@@ -10,8 +10,9 @@ public sealed unsafe partial class Channel
     private readonly Dictionary<ulong, FlowRecord> _flows = []; // also the lock of everything in this file
     private readonly Dictionary<ulong, WeakReference<Listener>> _listeners = [];
     private readonly List<(ulong Listener, Flow Flow)> _unclaimed = []; // accepted while listeners are being opened
-    private readonly Queue<(FlowRecord Flow, EventType Type)> _events = new(); // with stale ones: Pending says what counts
+    private readonly LinkedList<(FlowRecord Flow, EventType Type)> _events = new(); // that nobody has taken, the oldest first
     private readonly HashSet<FlowRecord> _readers = []; // whose messages somebody waits for
+    private readonly HashSet<FlowRecord> _ends = []; // not closed here, and not told by a Wait yet
     private readonly Queue<FlowRecord> _closes = new(); // that could not be told to the engine yet
     private int _listening, _closesWaiting;
     private volatile int _gone; // status
@@ -48,10 +49,12 @@ public sealed unsafe partial class Channel
     {
         NativeEvent* events = stackalloc NativeEvent[EventsAtOnce];
         int count;
+        bool any = false;
         while ((count = Native.machnet_channel_events(_channel, events, EventsAtOnce, 0)) > 0)
         {
             for (int i = 0; i < count; i++)
                 Tell(events[i]);
+            any = true;
         }
         if (count != (int)StatusCode.Again && count != (int)StatusCode.LowMemory)
         {
@@ -61,7 +64,8 @@ public sealed unsafe partial class Channel
         if (Volatile.Read(ref _closesWaiting) > 0)
             TellCloses();
         ReleaseReaders();
-        _anything.Release();
+        if (any) // else who waits for anything would wake itself by its own look
+            _anything.Release();
     }
 
     private void Tell(in NativeEvent happened)
@@ -81,6 +85,8 @@ public sealed unsafe partial class Channel
                 record.End((StatusCode)happened.status);
                 if (record.Closed) // else it is forgotten when it is closed
                     _flows.Remove(happened.flow);
+                else
+                    _ends.Add(record);
             }
             Note(record, (EventType)happened.type);
         }
@@ -105,23 +111,11 @@ public sealed unsafe partial class Channel
     /// <summary>Keeps an event for TryTakeEvent: one of a type for each flow that is open here. Under the lock.</summary>
     private void Note(FlowRecord record, EventType type)
     {
-        int bit = 1 << (int)type;
-        if (record.Closed || !Enum.IsDefined(type) || (record.Pending & bit) != 0)
+        if (record.Closed || !Enum.IsDefined(type))
             return;
-        record.Pending |= bit;
-        _events.Enqueue((record, type));
-        if (_events.Count > 64 + (4 * _flows.Count))
-            DropStaleEvents();
-    }
-
-    private void DropStaleEvents()
-    {
-        for (int left = _events.Count; left > 0; left--)
-        {
-            (FlowRecord flow, EventType type) = _events.Dequeue();
-            if (!flow.Closed && (flow.Pending & (1 << (int)type)) != 0)
-                _events.Enqueue((flow, type));
-        }
+        LinkedListNode<(FlowRecord, EventType)> note = record.Notes[(int)type] ??= new((record, type));
+        if (note.List == null)
+            _events.AddLast(note);
     }
 
     /// <summary>Somebody has learned of it in another way. True if it was there.</summary>
@@ -129,9 +123,10 @@ public sealed unsafe partial class Channel
     {
         lock (_flows)
         {
-            int before = record.Pending;
-            record.Pending &= ~(1 << (int)type);
-            return before != record.Pending;
+            if (record.Notes[(int)type] is not { List: not null } note)
+                return false;
+            _events.Remove(note);
+            return true;
         }
     }
 
@@ -152,15 +147,13 @@ public sealed unsafe partial class Channel
         }
         lock (_flows)
         {
-            while (_events.TryDequeue(out (FlowRecord Record, EventType Type) next))
+            while (_events.First is { Value: var (record, type) })
             {
-                int bit = 1 << (int)next.Type;
-                Flow? flow = next.Record.Flow;
-                if ((next.Record.Pending & bit) == 0 || next.Record.Closed || flow == null)
+                _events.RemoveFirst();
+                if (record.Flow is not { } flow) // the program has lost it
                     continue;
-                next.Record.Pending &= ~bit;
-                happened = new Event(next.Type, flow, next.Type == EventType.Closed ? next.Record.EndStatus : StatusCode.Ok,
-                    next.Type == EventType.ReceiveStalled ? next.Record.StalledBytes : 0);
+                happened = new Event(type, flow, type == EventType.Closed ? record.EndStatus : StatusCode.Ok,
+                    type == EventType.ReceiveStalled ? record.StalledBytes : 0);
                 return true;
             }
         }
@@ -168,13 +161,23 @@ public sealed unsafe partial class Channel
         return false;
     }
 
-    private bool HasEvents()
+    /// <summary>What holds of that which the library has told, to whichever wait; an end is told once.</summary>
+    private WaitFor HeldOfWhatWasTold(WaitFor what)
     {
+        WaitFor held = WaitFor.None;
         lock (_flows)
         {
-            DropStaleEvents();
-            return _events.Count > 0;
+            if ((what & WaitFor.Receive) != 0 && _ends.Count > 0)
+            {
+                held |= WaitFor.Receive;
+                _ends.Clear();
+            }
+            if ((what & WaitFor.Event) != 0 && _events.Count > 0)
+                held |= WaitFor.Event;
+            if ((what & WaitFor.Send) != 0 && _events.Any(static one => one.Type == EventType.SendSpace))
+                held |= WaitFor.Send;
         }
+        return held;
     }
 
     // ---- Listeners ----
@@ -192,8 +195,7 @@ public sealed unsafe partial class Channel
                 _unclaimed.Add((token, flow));
                 return;
             }
-            if (listener != null)
-                Note(flow.Record, EventType.Accepted);
+            Note(flow.Record, EventType.Accepted);
         }
         if (listener?.Add(flow) != true)
             flow.Dispose(); // nobody is there to take it
@@ -202,17 +204,17 @@ public sealed unsafe partial class Channel
     /// <summary>The end of a Listen: `listener` is known now (null: there is none).</summary>
     private void AdoptAccepted(Listener? listener)
     {
-        List<(ulong Listener, Flow Flow)> mine;
+        (ulong Listener, Flow Flow)[] unclaimed;
         lock (_flows)
         {
             _listening--;
             if (listener != null)
                 _listeners[listener.Token] = new WeakReference<Listener>(listener);
-            mine = _unclaimed.FindAll(one => one.Listener == listener?.Token || _listening == 0);
-            _unclaimed.RemoveAll(mine.Contains);
+            unclaimed = [.. _unclaimed];
+            _unclaimed.Clear();
         }
-        foreach ((ulong token, Flow flow) in mine)
-            Accept(token, flow);
+        foreach ((ulong token, Flow flow) in unclaimed)
+            Accept(token, flow); // if it is not of this one, it may be of the next
     }
 
     internal void Forget(Listener listener)
@@ -228,21 +230,30 @@ public sealed unsafe partial class Channel
     {
         lock (_flows)
         {
-            record.Pending = 0;
+            foreach (LinkedListNode<(FlowRecord, EventType)>? note in record.Notes)
+            {
+                if (note?.List != null)
+                    _events.Remove(note);
+            }
             if (record.Ended)
                 _flows.Remove(record.Token);
             _readers.Remove(record);
+            _ends.Remove(record);
         }
         record.Aborted = abort;
         bool later = false;
         Monitor.Enter(_sendLock);
         try
         {
-            if (!_closed && TellClose(record) == (int)StatusCode.Again)
+            if (!IsClosed)
             {
-                lock (_flows)
-                    _closes.Enqueue(record);
-                later = Interlocked.Increment(ref _closesWaiting) == 1;
+                if (TellClose(record) == (int)StatusCode.Again)
+                {
+                    lock (_flows)
+                        _closes.Enqueue(record);
+                    later = Interlocked.Increment(ref _closesWaiting) == 1;
+                }
+                Recall();
             }
         }
         finally
@@ -261,7 +272,7 @@ public sealed unsafe partial class Channel
     {
         lock (_sendLock)
         {
-            while (!_closed)
+            while (!IsClosed)
             {
                 FlowRecord? record;
                 lock (_flows)

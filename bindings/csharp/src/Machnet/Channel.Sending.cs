@@ -77,7 +77,7 @@ public sealed unsafe partial class Channel
 
     internal void ThrowIfGone()
     {
-        ObjectDisposedException.ThrowIf(_closed, this);
+        ObjectDisposedException.ThrowIf(IsClosed, this);
         if (_gone < 0)
             throw MachnetException.Of(_gone);
     }

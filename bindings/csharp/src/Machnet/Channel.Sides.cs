@@ -19,7 +19,7 @@ public sealed unsafe partial class Channel
     internal void EnterSend()
     {
         Monitor.Enter(_sendLock);
-        if (_closed)
+        if (IsClosed)
             FailClosed(_sendLock);
     }
 
@@ -29,7 +29,7 @@ public sealed unsafe partial class Channel
     {
         if (!Monitor.TryEnter(_receiveLock))
             EnterReceiveSlowly();
-        if (_closed)
+        if (IsClosed)
             FailClosed(_receiveLock);
     }
 

@@ -15,7 +15,7 @@ public sealed unsafe partial class Channel
     private const int VainMost = 3;
     private readonly Signal _followers = new(), _anyMessage = new(), _anything = new();
     private readonly object _pumpLock = new();
-    private int _leader, _woken;
+    private int _leader, _woken, _recalls;
     private volatile Pump? _pump;
 
     internal Signal AnyMessage => _anyMessage;
@@ -30,7 +30,7 @@ public sealed unsafe partial class Channel
         private readonly long _deadline;
         private TaskCompletionSource? _parked;
         private bool _leads, _late;
-        private int _vain;
+        private int _vain, _recalls; // the latter as of before the last look
 
         internal Waiting(Channel channel, Signal signal, TimeSpan? timeout, FlowRecord? reader = null, Signal? also = null)
         {
@@ -39,6 +39,7 @@ public sealed unsafe partial class Channel
             _also = also;
             _reader = reader;
             _deadline = Clock.Deadline(timeout);
+            _recalls = Volatile.Read(ref channel._recalls);
             if (reader != null)
                 channel.AddReader(reader);
         }
@@ -53,7 +54,7 @@ public sealed unsafe partial class Channel
                 _leads = true;
                 Unpark();
                 bool forMessages = _reader != null || _signal == _channel._anyMessage || _also != null;
-                _late = !_channel.Lead(_deadline, forMessages, _signal == _channel._anything, ref _vain);
+                _late = !_channel.Lead(_deadline, forMessages, _signal == _channel._anything, ref _vain, ref _recalls);
             }
             else
             {
@@ -136,8 +137,18 @@ public sealed unsafe partial class Channel
         }
     }
 
+    /// <summary>
+    /// Something was closed here, of which the library tells nobody, or late: the leader looks again. The caller holds the channel.
+    /// </summary>
+    internal void Recall()
+    {
+        Interlocked.Increment(ref _recalls);
+        if (Volatile.Read(ref _leader) != 0)
+            _ = Native.machnet_channel_wake(_channel);
+    }
+
     /// <summary>Waits in the library, and takes events for all. False: the time is over.</summary>
-    private bool Lead(long deadline, bool forMessages, bool forWakes, ref int vain)
+    private bool Lead(long deadline, bool forMessages, bool forWakes, ref int vain, ref int recalls)
     {
         uint mask = (uint)(machnet_wait.MACHNET_WAIT_EVENT | machnet_wait.MACHNET_WAIT_SEND);
         int status;
@@ -146,7 +157,10 @@ public sealed unsafe partial class Channel
         {
             // Looked at inside: from here on only this thread can take the wake that tells of a change. One that came before may have been
             // taken by another thread's look.
-            bool waits = _pump == null && Volatile.Read(ref _contenders) == 0 && !(forWakes && Volatile.Read(ref _woken) != 0);
+            int recalled = Volatile.Read(ref _recalls);
+            bool changed = recalled != recalls || (forWakes && Volatile.Read(ref _woken) != 0);
+            bool waits = _pump == null && Volatile.Read(ref _contenders) == 0 && !changed;
+            recalls = recalled;
             if (forMessages || HasReaders())
                 mask |= (uint)machnet_wait.MACHNET_WAIT_RECEIVE;
             status = waits ? Native.machnet_channel_wait(_channel, mask, Clock.LeftNanoseconds(deadline)) : 0;
@@ -298,7 +312,7 @@ public sealed unsafe partial class Channel
     /// <summary>What the pump does whenever there is news. False: it ends.</summary>
     internal bool OnNews()
     {
-        if (_closed)
+        if (IsClosed)
             return false;
         try
         {
@@ -341,7 +355,7 @@ public sealed unsafe partial class Channel
 
     private WaitFor Look(WaitFor what)
     {
-        uint mask = (uint)(what & ~WaitFor.Event) | (uint)machnet_wait.MACHNET_WAIT_EVENT;
+        uint mask = (uint)(what & WaitFor.Receive) | (uint)machnet_wait.MACHNET_WAIT_EVENT;
         int status;
         EnterReceive();
         try
@@ -355,7 +369,7 @@ public sealed unsafe partial class Channel
         }
         if (status < 0 && status != (int)StatusCode.TimedOut && status != (int)StatusCode.LowMemory)
             throw MachnetException.Of(status);
-        WaitFor held = status > 0 ? (WaitFor)status & what & ~WaitFor.Event : WaitFor.None;
-        return (what & WaitFor.Event) != 0 && HasEvents() ? held | WaitFor.Event : held;
+        WaitFor held = status > 0 ? (WaitFor)status & what & WaitFor.Receive : WaitFor.None;
+        return held | HeldOfWhatWasTold(what);
     }
 }

@@ -13,10 +13,11 @@ namespace Machnet;
 /// </remarks>
 public sealed unsafe partial class Channel : IDisposable, IAsyncDisposable
 {
+    /// <summary>For an engine that takes no requests, where the program gives no time: what the library has for an answer of the engine process.</summary>
+    private static readonly TimeSpan s_requestPatience = TimeSpan.FromSeconds(5);
     private readonly ChannelHandle _handle;
     private readonly NativeChannel* _channel; // valid while _handle is: on a side (EnterSend, EnterReceive) or by Use
-    private volatile bool _closed;
-    private int _closing;
+    private int _closed;
 
     internal Channel(ChannelHandle handle)
     {
@@ -57,29 +58,20 @@ public sealed unsafe partial class Channel : IDisposable, IAsyncDisposable
 
     private void Close(bool join)
     {
-        if (_handle == null || Interlocked.Exchange(ref _closing, 1) != 0)
+        if (_handle == null || Interlocked.Exchange(ref _closed, 1) != 0)
             return;
-        bool taken = false;
-        try
-        {
-            _handle.DangerousAddRef(ref taken);
-            _ = Native.machnet_channel_shutdown(_channel); // ends all waits, so the sides are soon free
-            _closed = true;
-            _ = Native.machnet_channel_wake(_channel);
-            Monitor.Enter(_sendLock); // whoever was inside has left
-            Monitor.Exit(_sendLock);
-            Monitor.Enter(_receiveLock);
-            Monitor.Exit(_receiveLock);
-        }
-        finally
-        {
-            if (taken)
-                _handle.DangerousRelease();
-        }
+        _ = Native.machnet_channel_shutdown(_channel); // the engine lets go of it, though calls of other threads may hold it a while
+        _ = Native.machnet_channel_wake(_channel);     // the pump may have had the news of an end before
+        Monitor.Enter(_sendLock); // whoever was inside has left
+        Monitor.Exit(_sendLock);
+        Monitor.Enter(_receiveLock);
+        Monitor.Exit(_receiveLock);
         _pump?.Stop(join);
         ReleaseEveryone();
         _handle.Dispose();
     }
+
+    private bool IsClosed => Volatile.Read(ref _closed) != 0;
 
     /// <summary>Makes the present or else the next <see cref="Wait"/> return <see cref="WaitFor.None"/>.</summary>
     public void Wake()
@@ -120,19 +112,21 @@ public sealed unsafe partial class Channel : IDisposable, IAsyncDisposable
     /// <summary>
     /// Begins to open a flow and returns at once. Messages may be sent on it; they go out when it is open. <see cref="Flow.WaitOpen"/> waits for that.
     /// </summary>
-    /// <exception cref="MachnetTimeoutException">The engine has not taken requests for <see cref="FlowOptions.OpenTimeout"/>; there is no flow.</exception>
+    /// <exception cref="MachnetTimeoutException">
+    /// The engine has taken no requests for <see cref="FlowOptions.OpenTimeout"/>, or for 5 s where that is not given; there is no flow.
+    /// </exception>
     public Flow StartFlow(Address remote, Address? local = null, FlowOptions? options = null) =>
-        StartFlow(remote, local, options, OpenDeadline(options));
+        StartFlow(remote, local, options, RequestDeadline(options));
 
     /// <summary>Opens a flow and waits until it is open.</summary>
     /// <param name="remote">Where a listener accepts.</param>
     /// <param name="local">This side's address; null: any.</param>
     /// <param name="options">Null: the defaults.</param>
-    /// <param name="timeout">Null: as long as <see cref="FlowOptions.OpenTimeout"/> lets the peer's engine.</param>
+    /// <param name="timeout">Null: until <see cref="FlowOptions.OpenTimeout"/> ends it.</param>
     /// <exception cref="FlowEndedException">It could not be opened.</exception>
     public Flow OpenFlow(Address remote, Address? local = null, FlowOptions? options = null, TimeSpan? timeout = null)
     {
-        long deadline = Clock.Deadline(timeout), start = OpenDeadline(options);
+        long deadline = Clock.Deadline(timeout), start = RequestDeadline(options);
         Flow flow = StartFlow(remote, local, options, deadline < 0 ? start : Math.Min(deadline, start));
         try
         {
@@ -146,7 +140,7 @@ public sealed unsafe partial class Channel : IDisposable, IAsyncDisposable
         }
     }
 
-    private static long OpenDeadline(FlowOptions? options) => Clock.Deadline(options?.OpenTimeout ?? FlowOptions.DefaultOpenTimeout);
+    private static long RequestDeadline(FlowOptions? options) => Clock.Deadline(options?.OpenTimeout ?? s_requestPatience);
 
     private Flow StartFlow(Address remote, Address? local, FlowOptions? options, long deadline)
     {
@@ -198,7 +192,7 @@ public sealed unsafe partial class Channel : IDisposable, IAsyncDisposable
 
         internal Use(Channel owner)
         {
-            ObjectDisposedException.ThrowIf(owner._closed, owner);
+            ObjectDisposedException.ThrowIf(owner.IsClosed, owner);
             bool taken = false;
             owner._handle.DangerousAddRef(ref taken);
             _owner = owner;

@@ -33,11 +33,11 @@ public enum WaitFor
 {
     /// <summary>Nothing: a wake.</summary>
     None = 0,
-    /// <summary>A message can be received, or a flow has ended.</summary>
+    /// <summary>A message can be received, or a flow has ended since this was last returned.</summary>
     Receive = machnet_wait.MACHNET_WAIT_RECEIVE,
     /// <summary><see cref="Channel.TryTakeEvent"/> has something.</summary>
     Event = machnet_wait.MACHNET_WAIT_EVENT,
-    /// <summary>A flow that had no space for a message has some.</summary>
+    /// <summary>A flow that had no space for a message has some, of which nobody has taken notice: <see cref="EventType.SendSpace"/> is there.</summary>
     Send = machnet_wait.MACHNET_WAIT_SEND,
 }
 

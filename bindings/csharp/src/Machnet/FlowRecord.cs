@@ -15,8 +15,8 @@ internal sealed class FlowRecord(Channel channel, ulong token)
     private volatile bool _opened, _ended;
     private StatusCode _endStatus;
 
-    /// <summary>Events that nobody has taken: bits 1 &lt;&lt; EventType. Under the channel's lock of flows.</summary>
-    internal int Pending;
+    /// <summary>By type: the event in the channel's list, if nobody has taken it, or one that was there. Under the channel's lock of flows.</summary>
+    internal readonly LinkedListNode<(FlowRecord, EventType)>?[] Notes = new LinkedListNode<(FlowRecord, EventType)>?[(int)EventType.ListenerClosed + 1];
     internal int Readers; // who wait for its messages: the same lock
     internal long StalledBytes;
     internal bool Aborted; // written once, before the close is told

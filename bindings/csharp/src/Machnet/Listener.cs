@@ -77,6 +77,7 @@ public sealed unsafe partial class Listener : IDisposable, IAsyncDisposable
             using Channel.Use use = new(Channel);
             NativeError error;
             _ = Native.machnet_listener_close(use.Pointer, Token, 0, &error); // the channel is gone: so is the listener
+            Channel.Recall();
         }
         catch (ObjectDisposedException)
         {

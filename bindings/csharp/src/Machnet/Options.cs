@@ -83,8 +83,6 @@ public sealed class ChannelOptions : Options
 /// <summary>Options of opening a flow.</summary>
 public sealed class FlowOptions : Options
 {
-    internal static readonly TimeSpan DefaultOpenTimeout = TimeSpan.FromSeconds(3);
-
     /// <summary>The peer must answer within it. Default 3 s, at least 1 ms.</summary>
     public TimeSpan? OpenTimeout { get; set; }
 

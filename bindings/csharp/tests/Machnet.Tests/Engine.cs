@@ -17,11 +17,11 @@ internal sealed class Engine : IDisposable
     internal static string Build => Environment.GetEnvironmentVariable("MACHNET_BUILD") ??
         throw new InvalidOperationException("Set MACHNET_BUILD to a build of Machnet (test.sh does).");
 
-    internal Engine(int host, string? ip = null)
+    internal Engine(int host, string? ip = null, params string[] options)
     {
         Ip = ip ?? $"{s_net}.{host}";
         Socket = Path.Combine(_directory.FullName, "machnet.sock");
-        _process = Start(host);
+        _process = Start(host, options);
     }
 
     internal string Ip { get; }
@@ -30,10 +30,13 @@ internal sealed class Engine : IDisposable
 
     internal Address At(int port) => new(System.Net.IPAddress.Parse(Ip), port);
 
-    private Process Start(int host)
+    private Process Start(int host, string[] options)
     {
         string[] port = Ip.Contains(':') ? ["--udp-port", (20000 + (Environment.ProcessId % 10000) + host).ToString(CultureInfo.InvariantCulture)] : [];
-        var start = new ProcessStartInfo(Path.Combine(Build, "bin", "machnetd"), ["--socket", Socket, "--ip", Ip, .. port]) { RedirectStandardError = true };
+        var start = new ProcessStartInfo(Path.Combine(Build, "bin", "machnetd"), ["--socket", Socket, "--ip", Ip, .. port, .. options])
+        {
+            RedirectStandardError = true,
+        };
         Process process = Process.Start(start)!;
         string log = "";
         while (process.StandardError.ReadLine() is { } line)
@@ -79,7 +82,9 @@ internal sealed class Engine : IDisposable
 /// <summary>Two channels on two engines, with flows between them.</summary>
 internal sealed class Pair : IDisposable
 {
-    internal static readonly TimeSpan Long = TimeSpan.FromSeconds(20);
+    /// <summary>For what comes in a moment, also where others have all processors; and for what a test must not wait for.</summary>
+    internal static readonly TimeSpan Long = TimeSpan.FromSeconds(20), Longer = 3 * Long;
+
     internal readonly Engine One, Two;
     internal readonly Channel Client, Server;
     internal readonly Listener Listener;
@@ -96,17 +101,15 @@ internal sealed class Pair : IDisposable
         Listener = Server.Listen(Two.At(0));
     }
 
-    internal (Flow Here, Flow There) Open()
-    {
-        Flow here = Client.OpenFlow(Listener.LocalAddress, timeout: Long);
-        return (here, Listener.Accept(Long));
-    }
+    internal static FlowOptions Patient => new() { OpenTimeout = Long };
 
-    /// <summary>From here on the server's threads wait by its pump.</summary>
-    internal void StartPump()
+    internal (Flow Here, Flow There) Open() => (Client.OpenFlow(Listener.LocalAddress, options: Patient), Listener.Accept(Long));
+
+    /// <summary>From here on the channel's threads wait by its pump.</summary>
+    internal static void StartPump(Channel channel)
     {
         using var cancel = new CancellationTokenSource();
-        Task<Message> wait = Server.ReceiveAsync(cancel.Token).AsTask();
+        Task<Message> wait = channel.ReceiveAsync(cancel.Token).AsTask();
         cancel.Cancel();
         Assert.ThrowsAny<OperationCanceledException>(() => wait.GetAwaiter().GetResult());
     }
@@ -122,6 +125,54 @@ internal sealed class Pair : IDisposable
         One.Dispose();
         Two.Dispose();
     }
+}
+
+internal static class Threads
+{
+    /// <summary>On a thread of its own, at once.</summary>
+    internal static Task<T> Start<T>(Func<T> work) =>
+        Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+
+    internal static Task Start(Action work) =>
+        Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+
+    /// <summary>The work ends in time, and by this.</summary>
+    internal static TException EndsBy<TException>(Task work) where TException : Exception =>
+        Assert.IsType<TException>(Assert.Throws<AggregateException>(() => work.Wait(Pair.Long)).InnerException);
+
+    /// <summary>Those of this process that have this name: /proc/self/task/ID.</summary>
+    internal static IEnumerable<string> Named(string name)
+    {
+        static string? NameOf(string thread)
+        {
+            try { return File.ReadAllText(thread + "/comm").TrimEnd(); }
+            catch (IOException) { return null; } // it has ended since it was listed
+        }
+        return Directory.GetDirectories("/proc/self/task").Where(one => NameOf(one) == name);
+    }
+
+    /// <summary>Of a thread: /proc/.../task/ID.</summary>
+    internal static TimeSpan ProcessorTimeOf(string thread)
+    {
+        string text = File.ReadAllText(thread + "/stat");
+        string[] fields = text[(text.LastIndexOf(')') + 2)..].Split(' '); // from the third on; the 14th and 15th are utime and stime
+        return TimeSpan.FromMilliseconds(10 * (long.Parse(fields[11], CultureInfo.InvariantCulture) + long.Parse(fields[12], CultureInfo.InvariantCulture)));
+    }
+
+    /// <summary>Looks again and again.</summary>
+    internal static void Until(Func<bool> holds, string otherwise)
+    {
+        for (long end = Environment.TickCount64 + (long)Pair.Long.TotalMilliseconds; !holds(); Thread.Sleep(1))
+            Assert.True(Environment.TickCount64 < end, otherwise);
+    }
+
+    /// <summary>The same, of what the collector does.</summary>
+    internal static void UntilCollected(Func<bool> holds) => Until(() =>
+    {
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
+        return holds();
+    }, "not given back");
 }
 
 internal static class Payload

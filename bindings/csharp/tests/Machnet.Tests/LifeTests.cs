@@ -8,14 +8,6 @@ namespace Machnet.Tests;
 public sealed class LifeTests
 {
     [Fact]
-    public void No_engine()
-    {
-        EngineException problem = Assert.Throws<EngineException>(() => Context.Open(new ContextOptions { SocketPath = "/tmp/no-engine-here" }));
-        Assert.Equal(StatusCode.NoEngine, problem.Code);
-        Assert.Contains("/tmp/no-engine-here", problem.Message);
-    }
-
-    [Fact]
     public void Options()
     {
         using var engine = new Engine(2);
@@ -163,12 +155,12 @@ public sealed class LifeTests
             here.Send(BitConverter.GetBytes(i), (ulong)i);
         var kept = new List<BorrowedMessage>();
         LoseMessages(there, kept);
-        Collect(() => pair.Server.GetStats()["buffers_borrowed_now"] == kept.Count);
+        Threads.UntilCollected(() => pair.Server.GetStats()["buffers_borrowed_now"] == kept.Count);
         for (int i = 0; i < kept.Count; i++)
             Assert.Equal(i * 16, BitConverter.ToInt32(kept[i].ToArray()));
 
         WeakReference lost = LoseFlow(pair);
-        Collect(() =>
+        Threads.UntilCollected(() =>
         {
             pair.Client.TryTakeEvent(out _); // the engine's answer to the close
             return !lost.IsAlive && pair.Client.GetStats()["flows_now"] == 1;
@@ -177,7 +169,7 @@ public sealed class LifeTests
         using Context context = Context.Open(new ContextOptions { SocketPath = pair.One.Socket });
         LoseChannel(context, false);
         LoseChannel(context, true);
-        Collect(() => !context.GetStatus().Contains("lost-channel"));
+        Threads.UntilCollected(() => !context.GetStatus().Contains("lost-channel"));
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
@@ -194,46 +186,33 @@ public sealed class LifeTests
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static WeakReference LoseFlow(Pair pair) => new(pair.Client.OpenFlow(pair.Listener.LocalAddress, timeout: Pair.Long));
+    private static WeakReference LoseFlow(Pair pair) => new(pair.Client.OpenFlow(pair.Listener.LocalAddress, options: Pair.Patient));
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static void LoseChannel(Context context, bool pumped)
     {
         Channel channel = context.OpenChannel(new ChannelOptions { Name = "lost-channel" });
-        using var cancel = new CancellationTokenSource(10);
         if (pumped)
-            Assert.ThrowsAny<OperationCanceledException>(() => channel.ReceiveAsync(cancel.Token).AsTask().GetAwaiter().GetResult());
-    }
-
-    private static void Collect(Func<bool> done)
-    {
-        for (long end = Environment.TickCount64 + 10_000; !done();)
-        {
-            Assert.True(Environment.TickCount64 < end, "not given back");
-            GC.Collect();
-            GC.WaitForPendingFinalizers();
-            Thread.Sleep(5);
-        }
+            Pair.StartPump(channel);
     }
 
     [Fact]
     public void Flows_that_both_sides_close_at_once_are_forgotten()
     {
         using var pair = new Pair();
-        pair.StartPump();
+        Pair.StartPump(pair.Server);
         for (int i = 0; i < 300; i++)
         {
             (Flow here, Flow there) = pair.Open();
             here.Dispose();
-            for (long end = Environment.TickCount64 + 20_000; (Volatile.Read(ref there.Record.Pending) & (1 << (int)EventType.Closed)) == 0;)
-                Assert.True(Environment.TickCount64 < end, "the end is not told");
+            Assert.True(SpinWait.SpinUntil(() => there.Record.Ended, Pair.Long), "the end is not told");
             there.Dispose();
         }
-        Collect(() =>
+        Threads.Until(() =>
         {
             pair.Client.TryTakeEvent(out _);
             return pair.Server.KnownFlows == 0 && pair.Client.KnownFlows == 0;
-        });
+        }, "not forgotten");
     }
 
     [Fact]
@@ -241,7 +220,7 @@ public sealed class LifeTests
     {
         using var pair = new Pair();
         (Flow here, Flow there) = pair.Open();
-        Task waiting = Task.Run(() => there.Receive());
+        Task<Message> waiting = Threads.Start(() => there.Receive());
         Thread.Sleep(50);
         pair.Two.Kill();
         Assert.Equal(StatusCode.EngineGone, Assert.Throws<ChannelGoneException>(() => waiting.GetAwaiter().GetResult()).Code);
@@ -253,7 +232,7 @@ public sealed class LifeTests
         using Context context = Context.Open(new ContextOptions { SocketPath = again.Socket });
         using Channel channel = context.OpenChannel();
         using Listener listener = channel.Listen(again.At(7000));
-        using Flow flow = pair.Client.OpenFlow(again.At(7000), timeout: Pair.Long);
+        using Flow flow = pair.Client.OpenFlow(again.At(7000), options: Pair.Patient);
         Assert.NotNull(listener.Accept(Pair.Long));
     }
 
@@ -267,7 +246,7 @@ public sealed class LifeTests
             Flow flow = channel.StartFlow(pair.Two.At(1));
             using var inside = new CountdownEvent(2);
             Action[] uses = [() => flow.TrySend(new byte[100]), () => channel.TryReceive(out Message? _)];
-            Task[] threads = [.. uses.Select(use => Task.Factory.StartNew(() =>
+            Task[] threads = [.. uses.Select(use => Threads.Start(() =>
             {
                 for (bool first = true; ; first = false)
                 {
@@ -281,11 +260,11 @@ public sealed class LifeTests
                     if (first)
                         inside.Signal();
                 }
-            }, TaskCreationOptions.LongRunning))];
+            }))];
             Assert.True(inside.Wait(Pair.Long));
             channel.Dispose();
             foreach (Task thread in threads)
-                Assert.IsType<ObjectDisposedException>(Assert.Throws<AggregateException>(() => thread.Wait(Pair.Long)).InnerException);
+                Threads.EndsBy<ObjectDisposedException>(thread);
         }
     }
 
@@ -300,11 +279,11 @@ public sealed class LifeTests
         Assert.Throws<ArgumentOutOfRangeException>(() => there.Receive(TimeSpan.FromSeconds(-5)));
         pair.Server.Wake();
         Assert.Equal(WaitFor.None, pair.Server.Wait(WaitFor.Receive, Pair.Long));
-        Task<WaitFor> waiting = Task.Run(() => pair.Server.Wait(WaitFor.Receive));
+        Task<WaitFor> waiting = Threads.Start(() => pair.Server.Wait(WaitFor.Receive));
         Thread.Sleep(30);
         pair.Server.Wake();
         Assert.True(waiting.Wait(Pair.Long));
-        Task<Message> receive = Task.Run(() => there.Receive()), other = Task.Run(() => pair.Server.Receive());
+        Task<Message> receive = Threads.Start(() => there.Receive()), other = Threads.Start(() => pair.Server.Receive());
         Thread.Sleep(30);
         pair.Server.Shutdown();
         pair.Server.Shutdown();
@@ -323,19 +302,21 @@ public sealed class LifeTests
         static int Descriptors() => Directory.GetFiles("/proc/self/fd").Count( // without the pipes of earlier tests' engines
             static one => Target(one) is { } target && (target.Contains("[event") || target.Contains("memfd:")));
         static int Mappings() => File.ReadLines("/proc/self/maps").Count(static line => line.Contains("memfd:machnet"));
+        const int Channels = 40;
         using var engine = new Engine(2);
         using Context context = Context.Open(new ContextOptions { SocketPath = engine.Socket });
         context.OpenChannel().Dispose();
-        GC.Collect(); // what earlier tests dropped is closed now, not while counted
+        GC.Collect(); // what earlier tests dropped is closed now, most of it
         GC.WaitForPendingFinalizers();
         (int descriptors, int mappings) = (Descriptors(), Mappings());
-        for (int i = 0; i < 20; i++)
+        for (int i = 0; i < Channels; i++)
         {
             using Channel channel = context.OpenChannel();
-            using var cancel = new CancellationTokenSource(1);
             if (i % 2 == 0)
-                Assert.ThrowsAny<OperationCanceledException>(() => channel.ReceiveAsync(cancel.Token).AsTask().GetAwaiter().GetResult());
+                Pair.StartPump(channel);
         }
-        Assert.Equal((descriptors, mappings), (Descriptors(), Mappings()));
+        // What half of the channels leave is seen, though the run-time and earlier tests' threads may open and close a few meanwhile.
+        Assert.True(Descriptors() - descriptors < Channels / 4, $"{Descriptors()} descriptors, {descriptors} before");
+        Assert.True(Mappings() - mappings < Channels / 4, $"{Mappings()} mappings, {mappings} before");
     }
 }

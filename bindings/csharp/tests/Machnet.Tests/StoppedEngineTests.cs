@@ -6,7 +6,8 @@ namespace Machnet.Tests;
 /// <summary>The ring to an engine that takes nothing off it is full.</summary>
 public sealed class StoppedEngineTests : IDisposable
 {
-    private readonly Pair _pair = new();
+    private static readonly string[] s_patience = ["--dead-peer-ms", "60000"];
+    private readonly Pair _pair = new(one: new Engine(2, null, s_patience), two: new Engine(3, null, s_patience));
 
     public void Dispose() => _pair.Dispose();
 
@@ -25,21 +26,33 @@ public sealed class StoppedEngineTests : IDisposable
         StopAndFill(filler);
         var options = new FlowOptions { OpenTimeout = TimeSpan.FromMilliseconds(50) };
         MachnetTimeoutException problem = await Assert.ThrowsAsync<MachnetTimeoutException>(
-            () => Task.Run(() => _pair.Client.StartFlow(to, options: options)).WaitAsync(Pair.Long));
+            () => Threads.Start(() => _pair.Client.StartFlow(to, options: options)).WaitAsync(Pair.Long));
         Assert.Contains("machnetd", problem.Message);
         await Assert.ThrowsAsync<MachnetTimeoutException>(
-            () => Task.Run(() => _pair.Client.OpenFlow(to, timeout: TimeSpan.FromMilliseconds(50))).WaitAsync(Pair.Long));
+            () => Threads.Start(() => _pair.Client.OpenFlow(to, options: Pair.Patient, timeout: TimeSpan.FromMilliseconds(50))).WaitAsync(Pair.Long));
+        await Assert.ThrowsAsync<MachnetTimeoutException>(() => Threads.Start(() => _pair.Client.StartFlow(to)).WaitAsync(Pair.Long)); // not for ever
         using var cancel = new CancellationTokenSource();
-        Task<Flow> opening = await Task.Factory.StartNew( // which comes back at once
-            () => _pair.Client.OpenFlowAsync(to, cancellationToken: cancel.Token).AsTask(),
-            CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).WaitAsync(Pair.Long);
+        Task<Flow> opening = await Threads.Start( // which comes back at once
+            () => _pair.Client.OpenFlowAsync(to, options: Pair.Patient, cancellationToken: cancel.Token).AsTask()).WaitAsync(Pair.Long);
         Assert.False(opening.IsCompleted);
         cancel.Cancel();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => opening.WaitAsync(Pair.Long));
 
-        opening = _pair.Client.OpenFlowAsync(to).AsTask();
+        opening = _pair.Client.OpenFlowAsync(to, options: Pair.Patient).AsTask();
         _pair.One.Resume();
         Assert.NotNull(await opening.WaitAsync(Pair.Long));
+    }
+
+    [Fact]
+    public void A_wait_ends_with_its_flow_though_the_engine_does_not_answer()
+    {
+        (Flow here, _) = _pair.Open();
+        Task<Message> receive = Threads.Start(() => here.Receive(Pair.Longer));
+        Thread.Sleep(50); // it is asleep in the library by now
+        _pair.One.Stop();
+        here.Dispose();
+        Threads.EndsBy<ObjectDisposedException>(receive);
+        _pair.One.Resume();
     }
 
     [Theory]

@@ -11,8 +11,12 @@ public sealed class WaitTests : IDisposable
 
     public void Dispose() => _pair.Dispose();
 
-    private static Task<T> OnThread<T>(Func<T> work) =>
-        Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+    private const BindingFlags Private = BindingFlags.NonPublic | BindingFlags.Instance;
+
+    /// <summary>Somebody waits in the library, or soon will.</summary>
+    private void UntilLed() => Threads.Until(() => typeof(Channel).GetField("_leader", Private)!.GetValue(_pair.Server) is 1, "nobody leads");
+
+    private static void UntilParked(Signal signal) => Threads.Until(() => signal.HasWaiters, "nobody sleeps");
 
     [Fact]
     public void Who_stops_waiting_leaves_the_others_with_somebody_who_looks()
@@ -24,8 +28,11 @@ public sealed class WaitTests : IDisposable
             for (int i = 0; i < 3; i++)
             {
                 Flow there = flows[i].There;
-                waits[i] = OnThread(() => there.Receive(Pair.Long));
-                Thread.Sleep(3); // it leads, or sleeps behind the others
+                waits[i] = Threads.Start(() => there.Receive(Pair.Longer));
+                if (i == 0)
+                    UntilLed();
+                else
+                    UntilParked(there.Record.Readable);
             }
             _pair.Server.EnterReceive();
             flows[0].Here.Send([]);
@@ -34,21 +41,41 @@ public sealed class WaitTests : IDisposable
             _pair.Server.LeaveReceive(); // the first gets its message and calls the second to lead, which finds one, too
             Assert.True(Task.WaitAll(waits[..2], Pair.Long));
             flows[2].Here.Send([]);
-            Assert.True(waits[2].Wait(TimeSpan.FromSeconds(5)), $"round {round}: nobody looks for the third");
+            Assert.True(waits[2].Wait(Pair.Long), $"round {round}: nobody looks for the third");
         }
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_wait_for_messages_is_told_of_an_end_once(bool pumped)
+    {
+        (Flow here, Flow there) = _pair.Open();
+        if (pumped)
+            Pair.StartPump(_pair.Server);
+        Task<WaitFor> wait = Threads.Start(() => _pair.Server.Wait(WaitFor.Receive, Pair.Longer));
+        if (pumped)
+            UntilParked(_pair.Server.AnyMessage);
+        else
+            UntilLed();
+        here.Dispose();
+        Assert.True(wait.Wait(Pair.Long), "not told of the end");
+        Assert.Equal(WaitFor.Receive, wait.Result);
+        Assert.Throws<FlowEndedException>(() => there.TryReceive(out Message? _));
+        Threads.EndsBy<MachnetTimeoutException>(Threads.Start(() => _pair.Server.Wait(WaitFor.Receive, TimeSpan.FromMilliseconds(20))));
     }
 
     [Fact]
     public void Nobody_falls_asleep_on_the_receive_side_while_another_asks_for_it()
     {
-        const BindingFlags Private = BindingFlags.NonPublic | BindingFlags.Instance;
         (Flow here, Flow there) = _pair.Open();
         object side = typeof(Channel).GetField("_receiveLock", Private)!.GetValue(_pair.Server)!;
         FieldInfo contenders = typeof(Channel).GetField("_contenders", Private)!;
         contenders.SetValue(_pair.Server, 1); // one whose wake a third thread's look has taken
-        Task<Message> wait = OnThread(() => there.Receive(Pair.Long));
-        Thread.Sleep(50);
-        Assert.True(Monitor.TryEnter(side, 5000), "the side is not left");
+        Task<Message> wait = Threads.Start(() => there.Receive(Pair.Longer));
+        UntilLed();
+        Thread.Sleep(50); // it is asleep by now, if it may
+        Assert.True(Monitor.TryEnter(side, Pair.Long), "the side is not left");
         Monitor.Exit(side);
         contenders.SetValue(_pair.Server, 0);
         here.Send([]);
@@ -66,29 +93,30 @@ public sealed class WaitTests : IDisposable
         }
         Task<Message>? leader = null;
         if (pumped)
-            _pair.StartPump();
+            Pair.StartPump(_pair.Server);
         else
         {
             (_, Flow other) = _pair.Open();
-            leader = OnThread(() => other.Receive());
-            Thread.Sleep(30);
+            leader = Threads.Start(() => other.Receive());
+            UntilLed();
         }
-        Task<WaitFor> wait = OnThread(() => _pair.Server.Wait(WaitFor.Receive, Pair.Long));
-        Thread.Sleep(30);
+        Task<WaitFor> wait = Threads.Start(() => _pair.Server.Wait(WaitFor.Receive, Pair.Longer));
+        UntilParked(_pair.Server.AnyMessage);
         _pair.Server.Wake();
-        Assert.True(wait.Wait(TimeSpan.FromSeconds(5)), "not woken");
+        Assert.True(wait.Wait(Pair.Long), "not woken");
         Assert.Equal(WaitFor.None, wait.Result);
 
         while (_pair.Server.TryTakeEvent(out _))
         {
         }
-        wait = OnThread(() => _pair.Server.Wait(WaitFor.Receive | WaitFor.Event, Pair.Long));
-        Thread.Sleep(30);
-        (Flow more, _) = (_pair.Client.OpenFlow(_pair.Listener.LocalAddress), 0);
-        Assert.True(wait.Wait(TimeSpan.FromSeconds(5)), "not told of the event");
+        wait = Threads.Start(() => _pair.Server.Wait(WaitFor.Receive | WaitFor.Event, Pair.Longer));
+        UntilParked(_pair.Server.AnyMessage);
+        Flow more = _pair.Client.OpenFlow(_pair.Listener.LocalAddress, options: Pair.Patient);
+        Assert.True(wait.Wait(Pair.Long), "not told of the event");
         Assert.Equal(WaitFor.Event, wait.Result);
         GC.KeepAlive((here, there, more));
         _pair.Server.Shutdown();
-        Assert.True(leader == null || Assert.Throws<AggregateException>(() => leader.Wait(Pair.Long)).InnerException is ChannelGoneException);
+        if (leader != null)
+            Threads.EndsBy<ChannelGoneException>(leader);
     }
 }

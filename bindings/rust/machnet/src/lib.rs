@@ -43,28 +43,3 @@ pub use wait::Wait;
 
 /// Bytes of the longest message: 8 MiB.
 pub const MESSAGE_MAX: usize = machnet_sys::MACHNET_MESSAGE_MAX as usize;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn moves<T: Send + 'static>() {}
-    fn is_shared<T: Send + Sync + 'static>() {}
-
-    #[test]
-    fn objects_go_where_the_library_lets_them() {
-        moves::<Channel>();
-        moves::<Sender>();
-        moves::<Receiver>();
-        moves::<Batch>();
-        is_shared::<Context>();
-        is_shared::<Handle>();
-        is_shared::<Descriptor>();
-        is_shared::<Listener>();
-        is_shared::<Message>();
-        is_shared::<Reservation>();
-        is_shared::<Error>();
-        is_shared::<Event>();
-        is_shared::<Options>();
-    }
-}

@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::os::unix::io::AsRawFd;
+use std::panic::AssertUnwindSafe;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +39,8 @@ const EVENTS: usize = 16;
 pub struct Receiver {
     raw: NonNull<sys::machnet_channel>,
     halves: Arc<Halves>,
-    edge: RefCell<Option<Edge>>, // from the first wait in vain on
+    // From the first wait in vain on. It is there or not, also when a panic goes through a call: nothing in between is ever seen.
+    edge: AssertUnwindSafe<RefCell<Option<Edge>>>,
 }
 
 // SAFETY: the receive side may move between threads; who moves it synchronises with the new one, as all Rust does. Not Sync: `raw` sees to that.
@@ -46,7 +48,7 @@ unsafe impl Send for Receiver {}
 
 impl Receiver {
     pub(crate) fn new(halves: Arc<Halves>) -> Receiver {
-        Receiver { raw: halves.handle.raw(), halves, edge: RefCell::new(None) }
+        Receiver { raw: halves.handle.raw(), halves, edge: AssertUnwindSafe(RefCell::new(None)) }
     }
 
     /// What any thread may do with the channel.

@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use machnet::{Address, Channel, Context, ErrorKind, Event, FlowState, FlowToken, Options, Wait};
 use support::{closed, kind, Engine, Pair, LONG};
@@ -54,10 +54,9 @@ fn flows_that_cannot_be_opened_say_why() {
     let nobody = Engine::start().address(9); // whose engine ends here
     let short = Options::new().open_timeout(Duration::from_millis(50));
     assert_eq!(kind(channel.connect_with(nobody, Address::ANY, &short, None)), ErrorKind::Unreachable);
-    let start = Instant::now();
+    let long = Options::new().open_timeout(LONG);
     let timeout = Some(Duration::from_millis(30));
-    assert_eq!(kind(channel.connect_with(nobody, Address::ANY, &Options::new(), timeout)), ErrorKind::TimedOut);
-    assert!(start.elapsed() < Duration::from_secs(2));
+    assert_eq!(kind(channel.connect_with(nobody, Address::ANY, &long, timeout)), ErrorKind::TimedOut);
     let elsewhere = Address::new([203, 0, 113, 9], 0);
     assert_eq!(
         kind(channel.connect_with(engine.address(9), elsewhere, &Options::new(), None)),

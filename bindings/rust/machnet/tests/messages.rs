@@ -171,10 +171,12 @@ fn send__waits_for_space_and_ends_with_the_flow() {
     let bytes = vec![2; 60_000];
     let mut sent = 0;
     let full = Duration::from_millis(500); // it grows first
-    while one.send_timeout(flow, &bytes, sent, full).is_ok() {
-        sent += 1;
-    }
-    let error = one.send_timeout(flow, &bytes, 0, Duration::from_millis(20)).unwrap_err();
+    let error = loop {
+        match one.send_timeout(flow, &bytes, sent, full) {
+            Ok(()) => sent += 1,
+            Err(error) => break error,
+        }
+    };
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     let reader = thread::spawn(move || {
         thread::sleep(Duration::from_millis(50));

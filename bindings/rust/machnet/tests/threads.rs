@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use machnet::{ErrorKind, Event, Message, Wait};
-use support::{connect, kind, pattern, Engine, Pair, LONG};
+use support::{connect, kind, pattern, until, Engine, Pair, LONG};
 
 mod libc {
     use std::os::raw::{c_int, c_short, c_ulong};
@@ -157,7 +157,7 @@ fn cancelled_waits_lose_no_message() {
     let (mut received, mut cancelled) = (0, 0);
     let start = Instant::now();
     while received < COUNT || cancelled < 1000 {
-        assert!(start.elapsed() < LONG, "{received} received, {cancelled} cancelled");
+        assert!(start.elapsed() < 3 * LONG, "{received} received, {cancelled} cancelled");
         match two.receive_timeout(accepted, Duration::from_millis(100)) {
             Ok(message) => {
                 assert_eq!(message.tag(), received);
@@ -191,15 +191,15 @@ fn a_descriptor_is_readable_while_something_waits() {
     assert_eq!(drain(), 0);
     assert!(!readable(&descriptor, 20));
     pair.one.send(pair.flow, b"one", 0).unwrap();
-    assert!(readable(&descriptor, 5000));
+    assert!(readable(&descriptor, LONG.as_millis() as i32));
     assert_eq!(drain(), 1);
     assert!(!readable(&descriptor, 20));
     pair.two.handle().wake().unwrap();
-    assert!(readable(&descriptor, 5000));
+    assert!(readable(&descriptor, LONG.as_millis() as i32));
     drain();
     assert!(!readable(&descriptor, 20));
     drop(pair.two);
-    assert!(readable(&descriptor, 5000), "it stays open, and readable after the end");
+    assert!(readable(&descriptor, LONG.as_millis() as i32), "it stays open, and readable after the end");
 }
 
 /// How often this thread has slept so far.
@@ -264,15 +264,17 @@ fn a_signal_ends_a_wait_but_not_a_receive() {
         (wait.map_err(|error| error.kind()), pair.two.receive_timeout(None, LONG).map(|message| message.tag()))
     });
     let thread = told.recv().unwrap();
-    thread::sleep(Duration::from_millis(50));
-    // SAFETY: the thread lives: it waits.
-    unsafe { libc::pthread_kill(thread, libc::SIGUSR1) };
-    told.recv_timeout(LONG).unwrap();
+    // SAFETY: the thread lives: it waits, or is about to.
+    let interrupt = || unsafe { libc::pthread_kill(thread, libc::SIGUSR1) };
+    until("the wait ends", || {
+        interrupt();
+        told.recv_timeout(Duration::from_millis(20)).is_ok()
+    });
     assert!(HANDLED.load(Ordering::Relaxed));
-    thread::sleep(Duration::from_millis(50));
-    // SAFETY: as above.
-    unsafe { libc::pthread_kill(thread, libc::SIGUSR1) };
-    thread::sleep(Duration::from_millis(50));
+    for _ in 0..5 {
+        thread::sleep(Duration::from_millis(20)); // it is in the receive by now
+        interrupt();
+    }
     pair.one.send(pair.flow, b"x", 9).unwrap();
     assert_eq!(waiting.join().unwrap(), (Err(ErrorKind::Interrupted), Ok(9)));
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use machnet::{Address, Channel, Context, Error, ErrorKind, Event, FlowToken, Options};
 
-/// Longer than anything here takes.
+/// Longer than anything here takes, also where others have all processors.
 pub const LONG: Duration = Duration::from_secs(20);
 
 static ENGINES: AtomicU32 = AtomicU32::new(0);
@@ -134,7 +134,8 @@ impl Pair {
 /// Opens a flow from `one` to `two`, which listens at `address`. Both ends are told.
 pub fn connect(one: &Channel, two: &Channel, address: Address) -> (FlowToken, FlowToken) {
     let listener = two.listen(address).unwrap();
-    let flow = one.connect(listener.address().unwrap()).unwrap().token();
+    let patient = Options::new().open_timeout(LONG);
+    let flow = one.connect_with(listener.address().unwrap(), Address::ANY, &patient, None).unwrap().token();
     let accepted = match two.event_timeout(LONG).unwrap() {
         Event::Accepted { flow, listener: by } if by == listener.token() => flow,
         other => panic!("{other:?}"),
