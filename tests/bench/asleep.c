@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * asleep PID ADDRESS [COUNT]: after how long the engine PID sleeps again. Sends lone messages through the engine of MACHNET_SOCKET to
- * ADDRESS, where this program listens, too, on the engine of MACHNET_SOCKET_2, and answers. After each answer it watches the threads of PID
- * for 2 ms, by what the kernel says of them. The time runs from the answer to when a thread was last seen awake: it holds the
- * acknowledgement of the answer, which is the last packet, and every timer that is left. Run it on another core than PID. Prints
- * microseconds.
+ * asleep PID ADDRESS [COUNT]: how long after the last packet the engine PID sleeps. Sends lone messages through the engine of
+ * MACHNET_SOCKET to ADDRESS, where this program listens, too, on the engine of MACHNET_SOCKET_2, and answers. For 2 ms after each answer it watches
+ * the threads of PID, by what the kernel says of them, and the packets from and to ADDRESS, by a packet socket (root, or CAP_NET_RAW).
+ * The time runs from the last packet, the acknowledgement of the answer most likely, to when a thread was last seen awake. Run it on another core
+ * than PID. Prints microseconds.
  */
 #include <machnet/machnet.h>
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/if_ether.h>
+#include <netinet/ip.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,6 +29,8 @@ enum { COUNT_MAX = 10000, THREADS_MAX = 64 };
 static machnet_error error;
 static int threads[THREADS_MAX]; /* the stat files of PID's threads */
 static unsigned thread_count;
+static int tap; /* sees the packets of all interfaces */
+static in_addr_t watched; /* of those from and to here */
 
 static void check(int32_t status, const char *what)
 {
@@ -34,11 +40,16 @@ static void check(int32_t status, const char *what)
     exit(1);
 }
 
+static double time_us(const struct timespec *time)
+{
+    return (double)(time->tv_sec % 100000) * 1e6 + (double)time->tv_nsec / 1e3;
+}
+
 static double now_us(void)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
+    clock_gettime(CLOCK_REALTIME, &now); /* as packets have it */
+    return time_us(&now);
 }
 
 static void open_threads(const char *pid)
@@ -68,17 +79,51 @@ static bool is_awake(int thread)
     return name_end[2] != 'S';
 }
 
-/* Returns how long after `start` a thread was last seen awake. */
-static double watch(double start)
+static void open_tap(const machnet_address *address)
 {
-    double last = start;
+    memcpy(&watched, &address->ip[12], sizeof watched);
+    tap = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(ETH_P_ALL));
+    if (tap < 0 || setsockopt(tap, SOL_SOCKET, SO_TIMESTAMPNS, &(int){1}, sizeof(int)) != 0) {
+        perror("asleep: packet socket");
+        exit(3);
+    }
+}
+
+/* Returns when the last packet of the two engines came or went, of those that have not been looked at yet; 0: there was none. */
+static double last_packet(void)
+{
+    struct iphdr header;
+    char control[CMSG_SPACE(sizeof(struct timespec))];
+    struct iovec bytes = {&header, sizeof header};
+    struct msghdr packet = {.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    double last = 0;
+    for (ssize_t size; (size = recvmsg(tap, &packet, 0)) >= 0; packet.msg_controllen = sizeof control) {
+        const struct cmsghdr *stamp = CMSG_FIRSTHDR(&packet);
+        struct timespec time;
+        if (size < (ssize_t)sizeof header || header.protocol != IPPROTO_UDP || stamp == NULL)
+            continue;
+        if (header.saddr != watched && header.daddr != watched)
+            continue;
+        memcpy(&time, CMSG_DATA(stamp), sizeof time);
+        last = time_us(&time);
+    }
+    return last;
+}
+
+/* Returns how long after the last packet a thread was last seen awake. */
+static double watch(void)
+{
+    double start = now_us(), awake = start;
     for (double now = start; now - start < WATCH_US; now = now_us()) {
         for (unsigned i = 0; i < thread_count; i++) {
             if (is_awake(threads[i]))
-                last = now_us();
+                awake = now_us();
         }
     }
-    return last - start;
+    double packet = last_packet();
+    if (packet == 0)
+        check(MACHNET_ETIMEDOUT, "no packet was seen");
+    return awake > packet ? awake - packet : 0;
 }
 
 static double one_message(machnet_channel *channel, uint64_t flow)
@@ -92,7 +137,7 @@ static double one_message(machnet_channel *channel, uint64_t flow)
         status = machnet_recv_copy(channel, flow, bytes, sizeof bytes, &message, 0);
     } while (status == MACHNET_EAGAIN);
     check(status, "receive");
-    return watch(now_us());
+    return watch();
 }
 
 static int compare(const void *a, const void *b)
@@ -140,6 +185,7 @@ int main(int argc, char **argv)
     open_threads(argv[1]);
     if (thread_count == 0)
         return fprintf(stderr, "asleep: no process %s\n", argv[1]), 2;
+    open_tap(&address);
     machnet_context *contexts[2];
     machnet_channel *channel = attach(socket_1, &contexts[0]), *server = attach(socket_2, &contexts[1]);
     uint64_t listener, flow;

@@ -9,12 +9,12 @@ usage() {
 Usage: tests/bench/idle_cpu.sh [OPTION]... [SECONDS]
 
 Two engines with an idle flow between them, for SECONDS (30): how much of a core they take. Then 200 lone messages that are echoed, one
-every 20 ms: how long an engine runs for each; and for each engine 100 more, after which it is watched until it sleeps (not over memif, where
-engines nap). Then 20 lone requests in a second, p50 and the longest round trip in us. Needs a build with tests.
+every 20 ms: how long an engine runs for each; and for each engine 100 more, after which it is watched until it sleeps (needs root; not over
+memif, where engines nap). Then 20 lone requests in a second, p50 and the longest round trip in us. Needs a build with tests.
 
   --over NIC          udp, af_packet (root, or unshare -Urnm), memif, or all that can be had (udp)
   --cores A,B         (0,1)
-  --check             exit with 1 if an engine takes over 1 % of a core (memif: 3 %), is awake for over 200 us after the last packet (median),
+  --check             exit with 1 if an engine takes over 1 % of a core (memif: 3 %), over udp is awake for over 200 us after the last packet (median),
                       or an answer over memif takes over 2 ms
   --help              this text
 
@@ -91,11 +91,11 @@ asleep() { # NIC
     local i cores=("$core_b" "$core_a") result
     for i in 0 1; do
         result=$(taskset -c "${cores[i]}" "${in_a[@]}" env "MACHNET_SOCKET=$socket_1" "MACHNET_SOCKET_2=$socket_2" \
-            "$directory/asleep" "${started[i]}" "$ip_b:7002") || return 1
+            "$directory/asleep" "${started[i]}" "$ip_b:7002") || { echo "$1, after the last packet: not measured" >&2; failed=1; return 0; }
         awk -v nic="$1" -v n=$((i + 1)) -v result="$result" 'BEGIN {
             split(result, word)
-            over = word[2] > 200
-            printf "%s, after the last answer: engine %d sleeps after %s%s\n", nic, n, result, over ? ": missed" : ""
+            over = nic == "udp" && word[2] > 200
+            printf "%s, after the last packet: engine %d sleeps after %s%s\n", nic, n, result, over ? ": missed" : ""
             exit over }' || failed=1
     done
 }
@@ -113,7 +113,7 @@ measure() { # NIC
     sleep 1
     idle "$1"
     lone_messages "$1"
-    [ "$1" = memif ] || asleep "$1" || return 1
+    [ "$1" = memif ] || asleep "$1"
     exec 3>&- 4>&-
     wait "${peers[@]}"
     rm "$directory/serve" "$directory/send"
