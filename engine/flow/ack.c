@@ -126,6 +126,19 @@ uint64_t ack_delay(const struct flow *flow)
     return min_u64(max_u64(delay, ACK_DELAY_MIN), ACK_DELAY_MAX);
 }
 
+/* Whether only the end is missing of a message that comes: it may be on its way, or lost. */
+static bool end_expected(const struct flow *flow)
+{
+    const struct receiver *rx = &flow->rx;
+    if (!deque_holds(&rx->messages, rx->complete)) {
+        return false;
+    }
+    const struct incoming *message = INCOMING(flow, rx->complete);
+    const struct byte_ranges *ranges = message->ranges;
+    const uint32_t come = ranges && ranges->count > 0 ? ranges->range[ranges->count - 1].end : message->prefix;
+    return message->known && message->total - come <= END_MAX && (message->total <= LARGE_MESSAGE || message->granted);
+}
+
 void number_record(struct flow *flow, uint64_t number, bool eliciting, uint64_t now)
 {
     struct receiver *rx = &flow->rx;
@@ -156,6 +169,8 @@ void number_record(struct flow *flow, uint64_t number, bool eliciting, uint64_t 
         flow_activate(flow);
     } else if (rx->ack_at == NEVER || rx->unacknowledged == 1) {
         rx->ack_at = now + ack_delay(flow);
+    } else if (end_expected(flow)) {
+        rx->ack_at = min_u64(rx->ack_at, now + ack_delay(flow) / 2); /* of a burst the end may be lost */
     }
 }
 
@@ -185,19 +200,6 @@ void ack_frame(const struct flow *flow, struct wire_frame *frame, uint64_t now)
     }
 }
 
-/* Whether only the end is missing of a message that comes: it may be on its way, or lost. */
-static bool end_expected(const struct flow *flow)
-{
-    const struct receiver *rx = &flow->rx;
-    if (!deque_holds(&rx->messages, rx->complete)) {
-        return false;
-    }
-    const struct incoming *message = INCOMING(flow, rx->complete);
-    const struct byte_ranges *ranges = message->ranges;
-    const uint32_t come = ranges && ranges->count > 0 ? ranges->range[ranges->count - 1].end : message->prefix;
-    return message->known && message->total - come <= END_MAX && (message->total <= LARGE_MESSAGE || message->granted);
-}
-
 /*
  * Two kinds of ACKs are said again while nothing comes. One that told of packets newly missing: if it is lost, what is missing comes again only
  * after a timeout. And one for several packets at once, if the end of their message is missing: its holding time will tell the sender so.
@@ -211,8 +213,7 @@ void ack_sent(struct flow *flow, uint64_t now)
         rx->repeats = rx->unacknowledged > 0 ? 0 : (uint8_t)(rx->repeats - 1);
     }
     rx->gap_told = rx->repeat_ack;
-    const uint64_t pause = ack_delay(flow) / (rx->repeats == ACK_REPEATS ? 1 : 2);
-    rx->ack_at = rx->repeats > 0 ? now + pause : NEVER;
+    rx->ack_at = rx->repeats > 0 ? now + ack_delay(flow) / 2 : NEVER;
     rx->unacknowledged = 0;
     rx->ack_now = false;
     rx->repeat_ack = false;
