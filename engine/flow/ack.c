@@ -126,19 +126,6 @@ uint64_t ack_delay(const struct flow *flow)
     return min_u64(max_u64(delay, ACK_DELAY_MIN), ACK_DELAY_MAX);
 }
 
-/* Whether only the end is missing of a message that comes: it may be on its way, or lost. */
-static bool end_expected(const struct flow *flow)
-{
-    const struct receiver *rx = &flow->rx;
-    if (!deque_holds(&rx->messages, rx->complete)) {
-        return false;
-    }
-    const struct incoming *message = INCOMING(flow, rx->complete);
-    const struct byte_ranges *ranges = message->ranges;
-    const uint32_t come = ranges && ranges->count > 0 ? ranges->range[ranges->count - 1].end : message->prefix;
-    return message->known && message->total - come <= END_MAX && (message->total <= LARGE_MESSAGE || message->granted);
-}
-
 void number_record(struct flow *flow, uint64_t number, bool eliciting, uint64_t now)
 {
     struct receiver *rx = &flow->rx;
@@ -169,8 +156,6 @@ void number_record(struct flow *flow, uint64_t number, bool eliciting, uint64_t 
         flow_activate(flow);
     } else if (rx->ack_at == NEVER || rx->unacknowledged == 1) {
         rx->ack_at = now + ack_delay(flow);
-    } else if (end_expected(flow)) {
-        rx->ack_at = min_u64(rx->ack_at, now + ack_delay(flow) / 2); /* of a burst the end may be lost */
     }
 }
 
@@ -198,6 +183,19 @@ void ack_frame(const struct flow *flow, struct wire_frame *frame, uint64_t now)
             (struct wire_ack_range){.gap = (uint16_t)(begin - top), .length = (uint16_t)(top - next)};
         begin = next;
     }
+}
+
+/* Whether only the end is missing of a message that comes: it may be on its way, or lost. */
+static bool end_expected(const struct flow *flow)
+{
+    const struct receiver *rx = &flow->rx;
+    if (!deque_holds(&rx->messages, rx->complete)) {
+        return false;
+    }
+    const struct incoming *message = INCOMING(flow, rx->complete);
+    const struct byte_ranges *ranges = message->ranges;
+    const uint32_t come = ranges && ranges->count > 0 ? ranges->range[ranges->count - 1].end : message->prefix;
+    return message->known && message->total - come <= END_MAX && (message->total <= LARGE_MESSAGE || message->granted);
 }
 
 /*

@@ -223,7 +223,7 @@ Test(recovery, few_that_are_missed_at_the_end_go_out_together)
     pair_run(&pair, 2 * RTT);
     cr_assert_eq(pair.b.flows[0].received, flow->sent);
     cr_assert_eq(sent(6, start), sent(8, start));
-    cr_assert_leq(sent(6, start), RTT + RTT / 8 + 10 * US, "%llu", (unsigned long long)sent(6, start));
+    cr_assert_leq(sent(6, start), RTT + RTT / 4 + 10 * US, "%llu", (unsigned long long)sent(6, start));
     pair_run(&pair, 5 * PAIR_MS);
     expect_all(&pair, flow);
     cr_assert_eq(counters(&pair)->tail_probes + counters(&pair)->probe_timeouts, 0);
