@@ -211,8 +211,7 @@ void ack_sent(struct flow *flow, uint64_t now)
         rx->repeats = rx->unacknowledged > 0 ? 0 : (uint8_t)(rx->repeats - 1);
     }
     rx->gap_told = rx->repeat_ack;
-    const uint64_t pause = ack_delay(flow) / (rx->repeats == ACK_REPEATS ? 1 : 2);
-    rx->ack_at = rx->repeats > 0 ? now + pause : NEVER;
+    rx->ack_at = rx->repeats > 0 ? now + ack_delay(flow) / 2 : NEVER;
     rx->unacknowledged = 0;
     rx->ack_now = false;
     rx->repeat_ack = false;

@@ -154,14 +154,22 @@ bool piece_wanted(const struct flow *flow, const struct piece *piece);
 void records_trim(struct flow *flow);
 void records_free(struct flow *flow);
 
-/* ---- recovery.c: round trips, loss detection, timeouts ---- */
+/* So late a timer can be that our own loop must have stood still. */
+#define LATE_TIMEOUT MILLISECONDS(1)
 
+/* ---- recovery_rtt.c: round trips ---- */
+
+/* Before timers run, or a packet is looked at: what our loop does late it measures wrong. */
+void recovery_notice_late_loop(struct transport *transport, uint64_t now);
 /* An ACK for packet `largest` has come, before it is applied. Returns its round trip for congestion control, ns; 0: none to be trusted. */
 uint64_t recovery_measure(struct flow *flow, uint64_t largest, uint32_t holding_ns, uint64_t now);
 /* The round trip as the handshake shows it: until something better is known. */
 void recovery_first_guess(struct flow *flow, uint64_t rtt, uint64_t now);
 /* The smallest round trip of late, ns; 0: not known. */
 uint64_t recovery_min_rtt(const struct flow *flow);
+
+/* ---- recovery.c: loss detection, timeouts ---- */
+
 /* A packet, in flight or `lost`, has been acknowledged. */
 void recovery_acknowledged(struct flow *flow, uint64_t number, bool lost);
 /* An ACK that brought something new has been applied: declares lost what it shows to be. */

@@ -1,23 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Round trips measured, losses detected, the silent peer asked: RACK-TLP (RFC 8985), with a retransmission timeout after RFC 6298.
+ * Losses detected, the silent peer asked: RACK-TLP (RFC 8985), with a retransmission timeout after RFC 6298.
  * Every transmission has a number of its own, so that the order of numbers is the order in time.
  *
- *   a packet in flight is lost   when one sent three later has arrived, as long as packets have not been seen to overtake one another;
+ *   a packet in flight is lost   when one sent three later has arrived, or, at the end of all that there is to send, everything sent later
+ *                                (early retransmit, RFC 5827), as long as packets have not been seen to overtake one another;
  *                                at any rate at time + newest_rtt + reordering window, if a later one has arrived; newest_rtt is less what
  *                                the ACK was held back: that the packet did not come meanwhile counts
- *   reordering window            quarters of the least round trip: one more for each round trip with a loss that was none, up to
- *                                srtt; one again after 16 recoveries without
- *   tail-loss probe              a copy of the last packet in flight: two smoothed round trips after it was sent, or as soon as an ACK that
- *                                was held back, or said again, shows that it is missing
+ *   the end of all is lost       when an ACK that was held back, or said again, shows that the last few packets did not come within the
+ *                                reordering window after the newest that did. What is then sent again goes out twice: packet.c
+ *   reordering window            an eighth of the least round trip (RFC 9002, 6.1.2) until packets were seen to overtake one another; then quarters
+ *                                (RFC 8985, 6.2): one more for each round trip with a loss that was none, up to srtt; one again after 16
+ *                                recoveries without
+ *   tail-loss probe              a copy of the last packet in flight: two smoothed round trips after it was sent, or as soon as an ACK
+ *                                shows that many are missing
  *   retransmission timeout       after that, and after the last progress: srtt + 4 rttvar, and what the peer may hold its ACK back; doubling
  */
 #include "flow/flow.h"
 
 enum {
     THRESHOLD_PACKETS = 3,
+    TAIL_PACKETS = 3,     /* that may be lost at once because the peer misses them */
     REORDERING_KEPT = 16, /* recoveries */
-    MISTRUSTED_MAX = 4,   /* after so many stalls without a sample between them the loop is not late but slow */
     SILENT_MIN = 3,       /* timeouts before a flow is given up */
 };
 
@@ -27,110 +31,6 @@ enum {
 #define RTO_MAX_ENDED MILLISECONDS(2000) /* nobody waits for it, and thousands may end at once */
 #define GO_ON_MIN MILLISECONDS(1)        /* a peer that says again and again that it has room is not asked more often */
 #define TAIL_MIN MICROSECONDS(100)       /* a peer that shares its processor is silent for so long again and again */
-#define MIN_RTT_WINDOW MILLISECONDS(5000)
-
-/* By so much a timer of ours can be late that our own loop must have stood still. */
-#define LATE_SAMPLE MICROSECONDS(100)
-#define LATE_PEER MICROSECONDS(500)
-#define LATE_TIMEOUT MILLISECONDS(1)
-
-/* ---- Round trips ---- */
-
-/* What our loop does late it measures wrong. */
-static void notice_late_loop(struct transport *transport, uint64_t now)
-{
-    const struct heap_timer *first = heap_first(&transport->heap);
-    if (first && first->at < now && now - first->at > LATE_SAMPLE) {
-        transport->late_at = now;
-    }
-}
-
-static void smooth(struct sender *tx, uint32_t rtt)
-{
-    if (!tx->measured) {
-        tx->measured = true;
-        tx->srtt = rtt;
-        tx->rttvar = rtt / 2;
-        return;
-    }
-    uint32_t deviation = rtt > tx->srtt ? rtt - tx->srtt : tx->srtt - rtt;
-    tx->rttvar = (uint32_t)((3 * (uint64_t)tx->rttvar + deviation) / 4);
-    tx->srtt = (uint32_t)((7 * (uint64_t)tx->srtt + rtt) / 8);
-}
-
-static void windowed_min_add(struct windowed_min *min, uint32_t rtt, uint64_t now)
-{
-    if (min->now == 0 || now - min->since >= 2 * MIN_RTT_WINDOW) {
-        *min = (struct windowed_min){.since = now, .now = rtt};
-    } else if (now - min->since >= MIN_RTT_WINDOW) {
-        *min = (struct windowed_min){.since = now, .now = rtt, .before = min->now};
-    } else if (rtt < min->now) {
-        min->now = rtt;
-    }
-}
-
-uint64_t recovery_min_rtt(const struct flow *flow)
-{
-    const struct windowed_min *min = &flow->tx.min_rtt;
-    return min->before != 0 && min->before < min->now ? min->before : min->now;
-}
-
-static uint32_t at_most_32(uint64_t ns)
-{
-    return ns < UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
-}
-
-/* A round trip over a time in which our loop did not run, or the peer's seems not to have (nothing came for much longer than a round trip),
- * is not that of the path. But if that is so again and again, or what was under way comes back long after that time, it is. */
-static bool believed(struct flow *flow, uint64_t rtt, uint64_t now)
-{
-    struct sender *tx = &flow->tx;
-    notice_late_loop(flow->transport, now);
-    if (tx->srtt != 0 && min_u64(rtt, tx->silence) > 4 * (uint64_t)tx->srtt + LATE_PEER) {
-        tx->peer_late_at = now;
-    }
-    const uint64_t late_at = max_u64(flow->transport->late_at, tx->peer_late_at);
-    const uint64_t all_back = late_at + max_u64(4 * (uint64_t)tx->srtt, LATE_TIMEOUT);
-    if (tx->newest_time >= late_at || (tx->srtt != 0 && now > all_back)) {
-        tx->mistrusted = 0;
-        return true;
-    }
-    if (tx->mistrusted_at != late_at && tx->mistrusted <= MISTRUSTED_MAX) {
-        tx->mistrusted_at = late_at;
-        tx->mistrusted++;
-    }
-    return tx->mistrusted > MISTRUSTED_MAX;
-}
-
-uint64_t recovery_measure(struct flow *flow, uint64_t largest, uint32_t holding_ns, uint64_t now)
-{
-    struct sender *tx = &flow->tx;
-    if (largest < tx->largest_acknowledged || !deque_holds(&tx->records, largest) ||
-        !(RECORD(flow, largest)->flags & (RECORD_LIVE | RECORD_LOST))) {
-        return 0;
-    }
-    tx->newest_time = RECORD(flow, largest)->time;
-    uint64_t rtt = now - tx->newest_time;
-    const bool known = holding_ns != WIRE_HOLDING_UNKNOWN && holding_ns < rtt, trusted = believed(flow, rtt, now);
-    rtt = max_u64(rtt - (known ? holding_ns : 0), 1);
-    tx->newest_rtt = at_most_32(rtt);
-    if (!trusted) {
-        return 0;
-    }
-    smooth(tx, at_most_32(rtt));
-    if (!known) {
-        return 0;
-    }
-    windowed_min_add(&tx->min_rtt, at_most_32(rtt), now);
-    return rtt;
-}
-
-void recovery_first_guess(struct flow *flow, uint64_t rtt, uint64_t now)
-{
-    windowed_min_add(&flow->tx.min_rtt, at_most_32(max_u64(rtt, 1)), now);
-    flow->tx.srtt = at_most_32(max_u64(rtt, 1));
-    flow->tx.rttvar = flow->tx.srtt / 2;
-}
 
 /* ---- Losses ---- */
 
@@ -141,7 +41,8 @@ static uint64_t reordering_window(const struct flow *flow)
     if (rtt == 0) {
         rtt = tx->newest_rtt;
     }
-    uint64_t window = rtt / 4 * max_u64(tx->reordering, 1);
+    const bool in_order = !tx->reordered && tx->reordering == 0;
+    const uint64_t window = in_order ? rtt / 8 : rtt / 4 * max_u64(tx->reordering, 1);
     return tx->srtt != 0 ? min_u64(window, max_u64(tx->srtt, rtt / 4)) : window;
 }
 
@@ -183,10 +84,47 @@ static void count_recovery(struct sender *tx)
     }
 }
 
+/* Returns false if memory is short. */
+static bool lose(struct flow *flow, uint64_t number, uint64_t now)
+{
+    struct sender *tx = &flow->tx;
+    const struct record *record = RECORD(flow, number);
+    if (number >= tx->episode_end) {
+        count_recovery(tx);
+    }
+    if (!record_lose(flow, number)) {
+        return false;
+    }
+    mtu_lost(&flow->peer->mtu, record->length, record->time, now);
+    congestion_lost(&tx->congestion, number, tx->records.end, now);
+    flow_activate(flow);
+    return true;
+}
+
+/* Nothing that is sent or to be sent is newer than what has arrived. */
+static bool nothing_follows(const struct flow *flow)
+{
+    const struct sender *tx = &flow->tx;
+    if (!send_drained(flow) || deque_count(&tx->again) > 0) {
+        return false;
+    }
+    uint64_t n = max_u64(tx->largest_acknowledged, tx->records.base);
+    while (n < tx->records.end && !(RECORD(flow, n)->flags & RECORD_LIVE)) {
+        n++;
+    }
+    return n == tx->records.end;
+}
+
+/* So many packets sent later must have arrived; 0: no number is enough. */
+static uint64_t threshold(const struct flow *flow)
+{
+    return flow->tx.reordered ? 0 : nothing_follows(flow) ? 1 : THRESHOLD_PACKETS;
+}
+
 static void loss_detect(struct flow *flow, uint64_t now)
 {
     struct sender *tx = &flow->tx;
-    const uint64_t patience = tx->newest_rtt + reordering_window(flow);
+    const uint64_t patience = tx->newest_rtt + reordering_window(flow), enough = threshold(flow);
     uint64_t n = max_u64(tx->live_from, tx->records.base);
     tx->loss_at = NEVER;
     for (; n < tx->records.end && n + 1 < tx->largest_acknowledged; n++) {
@@ -194,20 +132,14 @@ static void loss_detect(struct flow *flow, uint64_t now)
         if (!(record->flags & RECORD_LIVE)) {
             continue;
         }
-        const bool overtaken = !tx->reordered && n + THRESHOLD_PACKETS < tx->largest_acknowledged;
+        const bool overtaken = enough > 0 && n + enough < tx->largest_acknowledged;
         if (!overtaken && record->time + patience > now) {
             tx->loss_at = record->time + patience;
             break;
         }
-        if (n >= tx->episode_end) {
-            count_recovery(tx);
-        }
-        if (!record_lose(flow, n)) {
+        if (!lose(flow, n, now)) {
             break; /* without memory, later */
         }
-        mtu_lost(&flow->peer->mtu, record->length, record->time, now);
-        congestion_lost(&tx->congestion, n, tx->records.end, now);
-        flow_activate(flow);
     }
     tx->live_from = n;
     records_trim(flow);
@@ -373,7 +305,7 @@ void recovery_timeout(struct flow *flow, uint64_t now)
     if (at > now) {
         return;
     }
-    notice_late_loop(flow->transport, now);
+    recovery_notice_late_loop(flow->transport, now);
     if (now - at > LATE_TIMEOUT && !tx->excused) {
         /* It was us who did not listen: the answer may be in the queue of the NIC. */
         tx->excused = true;
@@ -390,22 +322,42 @@ void recovery_timeout(struct flow *flow, uint64_t now)
 
 /* ---- Progress ---- */
 
-/* The peer held its ACK back, and the last packet did not come meanwhile, as it should have if it is not much later than the largest that did. */
-static bool tail_is_missing(const struct flow *flow, uint32_t holding_ns)
+/* How many packets in flight should have come, had they been as fast as the newest that came, while nothing did for `waited_ns`; all are below
+ * *end. */
+static uint32_t missing(const struct flow *flow, uint64_t waited_ns, uint64_t *end)
 {
     const struct sender *tx = &flow->tx;
-    uint64_t last;
-    if (tx->in_flight == 0 || !tail_probe_is_next(tx) || holding_ns == WIRE_HOLDING_UNKNOWN || !send_drained(flow) ||
-        deque_count(&tx->again) > 0 || !record_last(flow, &last) || last + 1 <= tx->largest_acknowledged) {
-        return false;
+    uint32_t count = 0;
+    uint64_t n = max_u64(tx->largest_acknowledged, tx->records.base);
+    for (; n < tx->records.end && RECORD(flow, n)->time <= tx->newest_time + waited_ns; n++) {
+        count += (RECORD(flow, n)->flags & RECORD_LIVE) != 0;
     }
-    return holding_ns >= RECORD(flow, last)->time - tx->newest_time + reordering_window(flow);
+    *end = n;
+    return count;
 }
 
+/*
+ * All has been sent, and the peer held its ACK back. The few packets that it misses then are lost; of more it is asked: a host may have paused in
+ * the middle of them. Only once until there is progress: the peer may have refused them.
+ */
 void recovery_nothing_came(struct flow *flow, uint32_t holding_ns, uint64_t now)
 {
-    if (tail_is_missing(flow, holding_ns)) {
+    struct sender *tx = &flow->tx;
+    const uint64_t window = reordering_window(flow);
+    uint64_t end;
+    if (!tail_probe_is_next(tx) || holding_ns == WIRE_HOLDING_UNKNOWN || holding_ns < window || !send_drained(flow)) {
+        return;
+    }
+    const uint32_t count = missing(flow, holding_ns - window, &end);
+    if (count > TAIL_PACKETS) {
         probe_tail(flow, now);
+        return;
+    }
+    tx->tail_probed |= count > 0;
+    for (uint64_t n = max_u64(tx->largest_acknowledged, tx->records.base); n < end; n++) {
+        if ((RECORD(flow, n)->flags & RECORD_LIVE) && !lose(flow, n, now)) {
+            return;
+        }
     }
 }
 

@@ -149,12 +149,12 @@ struct sender {
     struct windowed_min min_rtt;
     uint32_t newest_rtt;       /* of the largest acknowledged, ns, less the holding time: RACK.rtt */
     uint32_t srtt, rttvar;     /* ns; 0: not known */
-    uint8_t reordering;        /* the reordering window, in quarters of the least round trip */
+    uint8_t reordering;        /* the reordering window, in quarters of the least round trip; 0: less, see recovery.c */
     uint8_t reordering_kept;   /* recoveries until it falls back to one quarter */
     uint8_t mistrusted;        /* stalls in a row over which no sample was taken */
     bool reordered : 1;        /* packets have overtaken one another on this path */
     bool measured : 1;         /* srtt is from acknowledgements; otherwise at best from the handshake */
-    bool tail_probed : 1;      /* the tail-loss probe has been sent since the last progress */
+    bool tail_probed : 1;      /* the end went out again, as a probe or as lost, since the last progress */
     bool excused : 1;          /* a timeout was put off because our loop was late */
     bool copy : 1;             /* what the last packet held goes out once more */
     bool probe : 1;            /* one packet may go beyond the window, and must elicit an ACK */
