@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RETRIES_MAX = 3, PATIENT_ATTEMPTS = 32 /* about 5 s */, LINGERING_MIN = 1024 /* flows */ };
+enum { RETRIES_MAX = 3, PATIENT_ATTEMPTS = 64 /* about 6 s */, LINGERING_MIN = 1024 /* flows */ };
 
 #define PAUSE_FIRST MILLISECONDS(2)
-#define PAUSE_MAX MILLISECONDS(200)
+#define PAUSE_MAX MILLISECONDS(100)
 #define PAUSE_LATER_MAX MILLISECONDS(5000)
 #define HALF_OPEN_NS MILLISECONDS(3000)
 
