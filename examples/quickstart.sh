@@ -33,7 +33,7 @@ else
     cmake --build "$build" -- --quiet
 fi
 
-work=$(mktemp -d -t machnet-quickstart.XXXXXX)
+work=''
 pids=()
 clean() {
     status=$?
@@ -47,12 +47,13 @@ clean() {
         130 | 143) printf '\nquickstart: interrupted\n' >&2 ;;
         *) echo "quickstart: failed; the engines said:" >&2; cat "$work"/*.log >&2 2>/dev/null || true ;;
     esac
-    rm -rf "$work"
+    [ -z "$work" ] || rm -rf "$work"
     exit "$status"
 }
 trap clean EXIT
 trap 'set +e; exit 130' INT # with -e, bash 5.2 may leave clean after its first command if the signal met a builtin
 trap 'set +e; exit 143' TERM
+work=$(mktemp -d -t machnet-quickstart.XXXXXX)
 
 # Starts an engine as one "host" and waits until it answers.
 engine() {

@@ -325,11 +325,12 @@ bool ack_receive(struct flow *flow, const struct wire_frame *frame, uint64_t now
         news.srtt_ns = tx->srtt;
         news.min_rtt_ns = recovery_min_rtt(flow);
         congestion_acknowledged(&tx->congestion, &news);
-        recovery_progress(flow, frame->ack.holding_ns, now);
+        recovery_progress(flow, now);
         if (send_wanted(flow)) {
             flow_activate(flow);
         }
-    } else if (largest + 1 == tx->largest_acknowledged) {
+    }
+    if (largest + 1 == tx->largest_acknowledged) {
         recovery_nothing_came(flow, frame->ack.holding_ns, now);
     }
     size_packets(flow, frame, largest, now);

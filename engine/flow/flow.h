@@ -173,8 +173,8 @@ uint64_t recovery_min_rtt(const struct flow *flow);
 /* A packet, in flight or `lost`, has been acknowledged. */
 void recovery_acknowledged(struct flow *flow, uint64_t number, bool lost);
 /* An ACK that brought something new has been applied: declares lost what it shows to be. */
-void recovery_progress(struct flow *flow, uint32_t holding_ns, uint64_t now);
-/* An ACK that brought nothing new, of the same largest number as the newest before: a while passed in which nothing came. */
+void recovery_progress(struct flow *flow, uint64_t now);
+/* An ACK that was held back, or said again, of the largest number that any told: a while passed in which nothing came. */
 void recovery_nothing_came(struct flow *flow, uint32_t holding_ns, uint64_t now);
 /* The peer has room again: what it may have refused is sent now, not at the next timeout. */
 void recovery_go_on(struct flow *flow, uint64_t now);

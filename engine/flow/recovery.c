@@ -8,7 +8,7 @@
  *                                at any rate at time + newest_rtt + reordering window, if a later one has arrived; newest_rtt is less what
  *                                the ACK was held back: that the packet did not come meanwhile counts
  *   the end of all is lost       when an ACK that was held back, or said again, shows that the last few packets did not come within the
- *                                reordering window after the newest that did. What is then sent again goes out twice: packet.c
+ *                                reordering window after the newest that did. The last of them goes out twice: packet.c
  *   reordering window            an eighth of the least round trip (RFC 9002, 6.1.2) until packets were seen to overtake one another; then quarters
  *                                (RFC 8985, 6.2): one more for each round trip with a loss that was none, up to srtt; one again after 16
  *                                recoveries without
@@ -323,13 +323,13 @@ void recovery_timeout(struct flow *flow, uint64_t now)
 /* ---- Progress ---- */
 
 /* How many packets in flight should have come, had they been as fast as the newest that came, while nothing did for `waited_ns`; all are below
- * *end. */
+ * *end. Beyond TAIL_PACKETS it does not count on. */
 static uint32_t missing(const struct flow *flow, uint64_t waited_ns, uint64_t *end)
 {
     const struct sender *tx = &flow->tx;
     uint32_t count = 0;
     uint64_t n = max_u64(tx->largest_acknowledged, tx->records.base);
-    for (; n < tx->records.end && RECORD(flow, n)->time <= tx->newest_time + waited_ns; n++) {
+    for (; n < tx->records.end && count <= TAIL_PACKETS && RECORD(flow, n)->time <= tx->newest_time + waited_ns; n++) {
         count += (RECORD(flow, n)->flags & RECORD_LIVE) != 0;
     }
     *end = n;
@@ -337,8 +337,8 @@ static uint32_t missing(const struct flow *flow, uint64_t waited_ns, uint64_t *e
 }
 
 /*
- * All has been sent, and the peer held its ACK back. The few packets that it misses then are lost; of more it is asked: a host may have paused in
- * the middle of them. Only once until there is progress: the peer may have refused them.
+ * All has been sent, and the peer held its ACK back. The few packets that it misses then are lost. Of more, or if our loop or the peer's has stood
+ * still, it is asked: they may have been sent late. Only once until there is progress: the peer may have refused them.
  */
 void recovery_nothing_came(struct flow *flow, uint32_t holding_ns, uint64_t now)
 {
@@ -349,11 +349,15 @@ void recovery_nothing_came(struct flow *flow, uint32_t holding_ns, uint64_t now)
         return;
     }
     const uint32_t count = missing(flow, holding_ns - window, &end);
-    if (count > TAIL_PACKETS) {
+    if (count == 0) {
+        return;
+    }
+    recovery_notice_late_loop(flow->transport, now);
+    if (count > TAIL_PACKETS || tx->newest_time < max_u64(flow->transport->late_at, tx->peer_late_at)) {
         probe_tail(flow, now);
         return;
     }
-    tx->tail_probed |= count > 0;
+    tx->tail_probed = true;
     for (uint64_t n = max_u64(tx->largest_acknowledged, tx->records.base); n < end; n++) {
         if ((RECORD(flow, n)->flags & RECORD_LIVE) && !lose(flow, n, now)) {
             return;
@@ -361,7 +365,7 @@ void recovery_nothing_came(struct flow *flow, uint32_t holding_ns, uint64_t now)
     }
 }
 
-void recovery_progress(struct flow *flow, uint32_t holding_ns, uint64_t now)
+void recovery_progress(struct flow *flow, uint64_t now)
 {
     struct sender *tx = &flow->tx;
     tx->probe_from = now;
@@ -370,5 +374,4 @@ void recovery_progress(struct flow *flow, uint32_t holding_ns, uint64_t now)
     tx->excused = false;
     close_goes_on(flow);
     loss_detect(flow, now);
-    recovery_nothing_came(flow, holding_ns, now);
 }

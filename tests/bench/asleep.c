@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { COUNT_MAX = 10000, THREADS_MAX = 64 };
+enum { COUNT_MAX = 10000, THREADS_MAX = 64, TAP_BYTES = 4 << 20 };
 
 #define WATCH_US 2000.0
 
@@ -83,7 +83,8 @@ static void open_tap(const machnet_address *address)
 {
     memcpy(&watched, &address->ip[12], sizeof watched);
     tap = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(ETH_P_ALL));
-    if (tap < 0 || setsockopt(tap, SOL_SOCKET, SO_TIMESTAMPNS, &(int){1}, sizeof(int)) != 0) {
+    if (tap < 0 || setsockopt(tap, SOL_SOCKET, SO_RCVBUFFORCE, &(int){TAP_BYTES}, sizeof(int)) != 0 ||
+        setsockopt(tap, SOL_SOCKET, SO_TIMESTAMPNS, &(int){1}, sizeof(int)) != 0) {
         perror("asleep: packet socket");
         exit(3);
     }

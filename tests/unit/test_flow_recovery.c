@@ -247,6 +247,23 @@ Test(recovery, many_that_are_missed_at_the_end_are_asked_for_by_one_probe)
     pair_fini(&pair);
 }
 
+/* Nobody ran for a while in the middle of a message of three packets, so that the last went out, or came, late. */
+Test(recovery, few_that_are_missed_after_a_stall_are_asked_for_by_one_probe)
+{
+    struct pair pair;
+    struct pair_flow *flow = measured(&pair);
+    pair.late = 51 * PAIR_MS;
+    meet(0, 1 << 2);
+    pair_send(flow, 2 * 1424 + 700);
+    pair_run(&pair, 20 * US);
+    pair.now += 50 * PAIR_MS;
+    pair_run(&pair, 5 * PAIR_MS);
+    expect_all(&pair, flow);
+    cr_assert_eq(counters(&pair)->tail_probes, 1);
+    cr_assert_eq(line.count - line.mark, 4, "%u", line.count - line.mark);
+    pair_fini(&pair);
+}
+
 Test(recovery, timeouts_begin_at_200_us_double_and_end_at_200_ms)
 {
     struct pair pair;

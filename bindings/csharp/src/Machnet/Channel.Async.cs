@@ -92,7 +92,10 @@ public sealed partial class Channel
         while (sent < batch.Count)
         {
             int more = 0;
-            await WhenAsync(WritableOf(batch, sent), () => (more = TrySend(batch, sent)) > 0, cancellationToken).ConfigureAwait(false);
+            FlowRecord? record = RecordOf(batch, sent);
+            await WhenAsync(record?.Writable ?? _anything, () => (more = TrySend(batch, sent)) > 0, cancellationToken).ConfigureAwait(false);
+            if (record != null)
+                TookEvent(record, EventType.SendSpace);
             sent += more;
         }
         return sent;

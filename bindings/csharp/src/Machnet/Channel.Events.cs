@@ -14,7 +14,8 @@ public sealed unsafe partial class Channel
     private readonly HashSet<FlowRecord> _readers = []; // whose messages somebody waits for
     private readonly HashSet<FlowRecord> _ends = []; // not closed here, and not told by a Wait yet
     private readonly Queue<FlowRecord> _closes = new(); // that could not be told to the engine yet
-    private int _listening, _closesWaiting;
+    private int _listening, _closesWaiting, _spaceNotes; // the last: events of the type in _events
+    private long _spacesTold;
     private volatile int _gone; // status
 
     private Flow AddFlow(ulong token)
@@ -88,6 +89,11 @@ public sealed unsafe partial class Channel
                 else
                     _ends.Add(record);
             }
+            if (happened.type == (uint)machnet_event_type.MACHNET_EVENT_SEND_SPACE)
+            {
+                record.SpaceTold = _spacesTold + 1;
+                Volatile.Write(ref _spacesTold, record.SpaceTold);
+            }
             Note(record, (EventType)happened.type);
         }
         switch ((machnet_event_type)happened.type)
@@ -114,8 +120,18 @@ public sealed unsafe partial class Channel
         if (record.Closed || !Enum.IsDefined(type))
             return;
         LinkedListNode<(FlowRecord, EventType)> note = record.Notes[(int)type] ??= new((record, type));
-        if (note.List == null)
-            _events.AddLast(note);
+        if (note.List != null)
+            return;
+        _events.AddLast(note);
+        if (type == EventType.SendSpace)
+            _spaceNotes++;
+    }
+
+    private void Drop(LinkedListNode<(FlowRecord, EventType Type)> note)
+    {
+        _events.Remove(note);
+        if (note.Value.Type == EventType.SendSpace)
+            _spaceNotes--;
     }
 
     /// <summary>Somebody has learned of it in another way. True if it was there.</summary>
@@ -125,8 +141,34 @@ public sealed unsafe partial class Channel
         {
             if (record.Notes[(int)type] is not { List: not null } note)
                 return false;
-            _events.Remove(note);
+            Drop(note);
             return true;
+        }
+    }
+
+    /// <summary>How often the library has told of space so far: to be asked before one tries to send, for <see cref="Refused"/>.</summary>
+    internal long SpacesTold => Volatile.Read(ref _spacesTold);
+
+    /// <summary>There was no space. The library will tell when there is, and what it told before the attempt counts no more.</summary>
+    internal void Refused(FlowRecord record, long toldBefore)
+    {
+        lock (_flows)
+        {
+            record.RefusedAt = Math.Max(record.RefusedAt, toldBefore);
+            if (record.IsBlocked)
+                TookEvent(record, EventType.SendSpace);
+        }
+    }
+
+    /// <summary>True while the library has told of no space since a send was refused. Else its event is taken.</summary>
+    internal bool IsBlocked(FlowRecord record)
+    {
+        lock (_flows)
+        {
+            if (record.IsBlocked)
+                return true;
+            TookEvent(record, EventType.SendSpace);
+            return false;
         }
     }
 
@@ -147,9 +189,9 @@ public sealed unsafe partial class Channel
         }
         lock (_flows)
         {
-            while (_events.First is { Value: var (record, type) })
+            while (_events.First is { Value: var (record, type) } first)
             {
-                _events.RemoveFirst();
+                Drop(first);
                 if (record.Flow is not { } flow) // the program has lost it
                     continue;
                 happened = new Event(type, flow, type == EventType.Closed ? record.EndStatus : StatusCode.Ok,
@@ -174,7 +216,7 @@ public sealed unsafe partial class Channel
             }
             if ((what & WaitFor.Event) != 0 && _events.Count > 0)
                 held |= WaitFor.Event;
-            if ((what & WaitFor.Send) != 0 && _events.Any(static one => one.Type == EventType.SendSpace))
+            if ((what & WaitFor.Send) != 0 && _spaceNotes > 0)
                 held |= WaitFor.Send;
         }
         return held;
@@ -233,7 +275,7 @@ public sealed unsafe partial class Channel
             foreach (LinkedListNode<(FlowRecord, EventType)>? note in record.Notes)
             {
                 if (note?.List != null)
-                    _events.Remove(note);
+                    Drop(note);
             }
             if (record.Ended)
                 _flows.Remove(record.Token);

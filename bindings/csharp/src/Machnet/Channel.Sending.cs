@@ -25,8 +25,10 @@ public sealed unsafe partial class Channel
     {
         CheckBatch(batch, first);
         int sent = 0, status = 1;
+        long told = 0;
         while (first + sent < batch.Count && status > 0)
         {
+            told = SpacesTold;
             EnterSend();
             try
             {
@@ -39,6 +41,8 @@ public sealed unsafe partial class Channel
             if (status > 0)
                 sent += status;
         }
+        if (status == (int)StatusCode.Again && RecordOf(batch, first + sent) is { } record)
+            Refused(record, told);
         if (sent > 0 || status >= 0 || status == (int)StatusCode.Again)
             return sent;
         ObjectDisposedException.ThrowIf(status == (int)StatusCode.BadToken, typeof(Flow));
@@ -52,10 +56,13 @@ public sealed unsafe partial class Channel
         long deadline = sent < batch.Count ? Clock.Deadline(timeout) : -1;
         while (sent < batch.Count)
         {
-            using var waiting = new Waiting(this, WritableOf(batch, sent), deadline < 0 ? null : Clock.Left(deadline));
+            FlowRecord? record = RecordOf(batch, sent);
+            using var waiting = new Waiting(this, record?.Writable ?? _anything, deadline < 0 ? null : Clock.Left(deadline));
             int more;
             while ((more = TrySend(batch, sent)) == 0)
                 waiting.Next();
+            if (record != null)
+                TookEvent(record, EventType.SendSpace);
             sent += more;
         }
         return sent;
@@ -69,10 +76,10 @@ public sealed unsafe partial class Channel
         ArgumentOutOfRangeException.ThrowIfGreaterThan(first, batch.Count);
     }
 
-    private Signal WritableOf(MessageBatch batch, int index)
+    private FlowRecord? RecordOf(MessageBatch batch, int index)
     {
         lock (_flows)
-            return _flows.TryGetValue(batch.FlowToken(index), out FlowRecord? record) ? record.Writable : _anything;
+            return _flows.GetValueOrDefault(batch.FlowToken(index));
     }
 
     internal void ThrowIfGone()

@@ -24,7 +24,13 @@ public sealed partial class Flow
         cancellationToken.ThrowIfCancellationRequested();
         SendBuffer? buffer = null;
         if (!TryReserve(length, out buffer))
-            await Channel.WhenAsync(Record.Writable, () => TryReserve(length, out buffer), cancellationToken).ConfigureAwait(false);
+            await TookSpaceAsync(Channel.WhenAsync(Record.Writable, () => TryReserve(length, out buffer), cancellationToken)).ConfigureAwait(false);
         return buffer!;
+    }
+
+    private async ValueTask TookSpaceAsync(ValueTask sent)
+    {
+        await sent.ConfigureAwait(false);
+        Channel.TookEvent(Record, EventType.SendSpace);
     }
 }

@@ -139,6 +139,7 @@ public sealed unsafe partial class Flow : IDisposable, IAsyncDisposable
     public bool TrySend(ReadOnlySpan<byte> data, ulong tag = 0)
     {
         int status;
+        long told = Channel.SpacesTold;
         Channel.EnterSend();
         try
         {
@@ -149,7 +150,7 @@ public sealed unsafe partial class Flow : IDisposable, IAsyncDisposable
         {
             Channel.LeaveSend();
         }
-        return status == 0 || (status == (int)StatusCode.Again ? CheckOpen() : FailSend(status, data.Length));
+        return status == 0 || (status == (int)StatusCode.Again ? Refused(told) : FailSend(status, data.Length));
     }
 
     /// <summary>Sends a message, and waits for space if there is none.</summary>
@@ -170,7 +171,7 @@ public sealed unsafe partial class Flow : IDisposable, IAsyncDisposable
             return ValueTask.FromCanceled(cancellationToken);
         return TrySend(data.Span, tag)
             ? ValueTask.CompletedTask
-            : Channel.WhenAsync(Record.Writable, () => TrySend(data.Span, tag), cancellationToken);
+            : TookSpaceAsync(Channel.WhenAsync(Record.Writable, () => TrySend(data.Span, tag), cancellationToken));
     }
 
     /// <summary>Reserves space for a message that is written where it lies; false: no space now.</summary>
@@ -179,6 +180,7 @@ public sealed unsafe partial class Flow : IDisposable, IAsyncDisposable
         ArgumentOutOfRangeException.ThrowIfNegative(length);
         NativeView view;
         int status;
+        long told = Channel.SpacesTold;
         Channel.EnterSend();
         try
         {
@@ -189,7 +191,7 @@ public sealed unsafe partial class Flow : IDisposable, IAsyncDisposable
             Channel.LeaveSend();
         }
         buffer = status == 0 ? new SendBuffer(this, new BufferHandle(Channel.Pointer, view)) : null;
-        return status == 0 || (status == (int)StatusCode.Again ? CheckOpen() : FailSend(status, length));
+        return status == 0 || (status == (int)StatusCode.Again ? Refused(told) : FailSend(status, length));
     }
 
     /// <summary>Reserves space for a message, and waits for it if there is none.</summary>
@@ -204,7 +206,7 @@ public sealed unsafe partial class Flow : IDisposable, IAsyncDisposable
         return buffer;
     }
 
-    /// <summary>Waits until a flow that had no space for a message (TrySend was false) has some: then try again.</summary>
+    /// <summary>Waits until a flow that had no space for a message (TrySend was false) has some: then try again. It does not wait if none was refused.</summary>
     public void WaitSendSpace(TimeSpan? timeout = null)
     {
         using var waiting = new Channel.Waiting(Channel, Record.Writable, timeout);
@@ -219,17 +221,16 @@ public sealed unsafe partial class Flow : IDisposable, IAsyncDisposable
     private bool TrySpace()
     {
         ObjectDisposedException.ThrowIf(Record.Closed, this);
-        if (Channel.TookEvent(Record, EventType.SendSpace))
-            return true;
         if (Record.Ended)
             throw MachnetException.OfFlow((int)Record.EndStatus);
         Channel.ThrowIfGone();
-        return false;
+        return !Channel.IsBlocked(Record);
     }
 
-    private bool CheckOpen()
+    private bool Refused(long toldBefore)
     {
         ObjectDisposedException.ThrowIf(Record.Closed, this);
+        Channel.Refused(Record, toldBefore);
         return false;
     }
 

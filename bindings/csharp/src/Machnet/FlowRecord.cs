@@ -19,6 +19,7 @@ internal sealed class FlowRecord(Channel channel, ulong token)
     internal readonly LinkedListNode<(FlowRecord, EventType)>?[] Notes = new LinkedListNode<(FlowRecord, EventType)>?[(int)EventType.ListenerClosed + 1];
     internal int Readers; // who wait for its messages: the same lock
     internal long StalledBytes;
+    internal long SpaceTold, RefusedAt = -1; // by the channel's count: when space was told, and as of when a send was refused. The same lock
     internal bool Aborted; // written once, before the close is told
 
     internal bool Opened
@@ -28,6 +29,8 @@ internal sealed class FlowRecord(Channel channel, ulong token)
     }
 
     internal bool Ended => _ended;
+
+    internal bool IsBlocked => RefusedAt >= SpaceTold;
 
     internal StatusCode EndStatus => _endStatus;
 

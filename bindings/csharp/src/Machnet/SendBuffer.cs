@@ -44,6 +44,7 @@ public sealed unsafe class SendBuffer : IDisposable
         ArgumentOutOfRangeException.ThrowIfNegative(length);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(length, Length);
         int status;
+        long told = _flow.Channel.SpacesTold;
         Handle.Enter();
         try
         {
@@ -64,7 +65,9 @@ public sealed unsafe class SendBuffer : IDisposable
             Handle.DangerousRelease();
         }
         ObjectDisposedException.ThrowIf(status == (int)StatusCode.BadToken, this); // another thread has committed it
-        if (status is not (0 or (int)StatusCode.Again))
+        if (status == (int)StatusCode.Again)
+            _flow.Channel.Refused(_flow.Record, told);
+        else if (status != 0)
             throw MachnetException.OfFlow(status);
         return status == 0;
     }
@@ -77,6 +80,7 @@ public sealed unsafe class SendBuffer : IDisposable
         using var waiting = new Channel.Waiting(_flow.Channel, _flow.Record.Writable, timeout);
         while (!TryCommit(length, tag))
             waiting.Next();
+        _flow.Channel.TookEvent(_flow.Record, EventType.SendSpace);
     }
 
     /// <summary>Gives the space back, unless it was committed.</summary>

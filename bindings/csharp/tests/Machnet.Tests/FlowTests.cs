@@ -279,6 +279,34 @@ public sealed class FlowTests : IDisposable
     }
 
     [Fact]
+    public void Space_is_told_to_all_who_were_refused_and_only_while_it_is_there()
+    {
+        (Flow here, Flow there) = _pair.Open();
+        byte[] data = new byte[4 << 20];
+        int sent = 0;
+        bool isFull = false;
+        for (int round = 0; !isFull; round++) // memory on its way is space, too
+        {
+            Assert.True(round < 100);
+            while (here.TrySend(data))
+                Assert.True(++sent < 1000);
+            try
+            {
+                Assert.Equal(WaitFor.Send, _pair.Client.Wait(WaitFor.Send, TimeSpan.FromMilliseconds(300)));
+            }
+            catch (MachnetTimeoutException)
+            {
+                isFull = true;
+            }
+        }
+        for (; sent > 0; sent--)
+            there.Receive(Pair.Long);
+        for (int waiter = 0; waiter < 3; waiter++)
+            here.WaitSendSpace(Pair.Long);
+        Assert.False(_pair.Client.TryTakeEvent(out Event happened) && happened.Type == EventType.SendSpace);
+    }
+
+    [Fact]
     public void Send_and_receive_threads_and_releases_from_a_third()
     {
         const int Count = 20_000;
