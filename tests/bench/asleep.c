@@ -6,7 +6,7 @@
  * The time runs from the last packet, the acknowledgement of the answer most likely, to when a thread was last seen awake. Run it on another core
  * than PID. Prints microseconds.
  */
-#include <machnet/machnet.h>
+#include "program.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -26,19 +26,10 @@ enum { COUNT_MAX = 10000, THREADS_MAX = 64, TAP_BYTES = 4 << 20 };
 
 #define WATCH_US 2000.0
 
-static machnet_error error;
 static int threads[THREADS_MAX]; /* the stat files of PID's threads */
 static unsigned thread_count;
 static int tap; /* sees the packets of all interfaces */
 static in_addr_t watched; /* of those from and to here */
-
-static void check(int32_t status, const char *what)
-{
-    if (status >= 0)
-        return;
-    fprintf(stderr, "asleep: %s: %s\n", what, error.message[0] != '\0' ? error.message : machnet_status_text(status));
-    exit(1);
-}
 
 static double time_us(const struct timespec *time)
 {
@@ -139,24 +130,6 @@ static double one_message(machnet_channel *channel, uint64_t flow)
     } while (status == MACHNET_EAGAIN);
     check(status, "receive");
     return watch();
-}
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static machnet_channel *attach(const char *socket, machnet_context **context)
-{
-    machnet_channel *channel;
-    machnet_options *options = NULL;
-    check(machnet_options_new(&options), "options");
-    check(machnet_options_set_str(options, MACHNET_OPTION_SOCKET_PATH, socket), "socket");
-    check(machnet_context_open(MACHNET_ABI_VERSION, options, context, &error), "context");
-    check(machnet_channel_open(*context, NULL, &channel, &error), "channel");
-    machnet_options_free(options);
-    return channel;
 }
 
 static void *answer(void *channel)

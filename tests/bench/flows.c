@@ -4,7 +4,7 @@
  * listener of this program at ADDRESS, on the engine of MACHNET_SOCKET_2. Flows are opened WINDOW (1) at a time. Then a message goes
  * through each. After each step it prints "STEP COUNT SECONDS" and waits for a line of standard input.
  */
-#include <machnet/machnet.h>
+#include "program.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -13,17 +13,8 @@
 #include <sys/resource.h>
 #include <time.h>
 
-static machnet_error error;
 static machnet_channel *server;
 static _Atomic uint64_t messages;
-
-static int32_t check(int32_t status, const char *what)
-{
-    if (status >= 0)
-        return status;
-    fprintf(stderr, "flows: %s: %s\n", what, error.message[0] != '\0' ? error.message : machnet_status_text(status));
-    exit(1);
-}
 
 static double now(void)
 {
@@ -39,17 +30,6 @@ static void step(const char *name, uint64_t count, double start)
     fflush(stdout);
     if (fgets(line, sizeof line, stdin) == NULL)
         exit(0);
-}
-
-static machnet_context *open_context(const char *socket)
-{
-    machnet_context *context;
-    machnet_options *options;
-    check(machnet_options_new(&options), "options");
-    check(machnet_options_set_str(options, MACHNET_OPTION_SOCKET_PATH, socket), "socket");
-    check(machnet_context_open(MACHNET_ABI_VERSION, options, &context, &error), "context");
-    machnet_options_free(options);
-    return context;
 }
 
 static void pause_us(long us)

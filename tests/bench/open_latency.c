@@ -3,7 +3,7 @@
  * open_latency ADDRESS [COUNT]: how long an application waits to attach, and for machnet_flow_open between engines that sleep
  * before each. Prints microseconds. The listener at ADDRESS is this program too, on the engine of MACHNET_SOCKET_2.
  */
-#include <machnet/machnet.h>
+#include "program.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,16 +12,6 @@
 
 enum { COUNT_MAX = 10000 };
 
-static machnet_error error;
-
-static void check(int32_t status, const char *what)
-{
-    if (status >= 0)
-        return;
-    fprintf(stderr, "open_latency: %s: %s\n", what, error.message[0] != '\0' ? error.message : machnet_status_text(status));
-    exit(1);
-}
-
 static double now_us(void)
 {
     struct timespec now;
@@ -29,29 +19,11 @@ static double now_us(void)
     return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
 }
 
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static void print(const char *what, double *times, unsigned count)
 {
     qsort(times, count, sizeof *times, compare);
     printf("%-8s median %8.1f us   min %8.1f us   p90 %8.1f us   max %8.1f us   (%u)\n", what, times[count / 2], times[0],
            times[count * 9 / 10], times[count - 1], count);
-}
-
-static machnet_channel *attach(const char *socket, machnet_context **context)
-{
-    machnet_channel *channel;
-    machnet_options *options = NULL;
-    check(machnet_options_new(&options), "options");
-    check(machnet_options_set_str(options, MACHNET_OPTION_SOCKET_PATH, socket), "socket");
-    check(machnet_context_open(MACHNET_ABI_VERSION, options, context, &error), "context");
-    check(machnet_channel_open(*context, NULL, &channel, &error), "channel");
-    machnet_options_free(options);
-    return channel;
 }
 
 /* Closes what the other side has closed. */
