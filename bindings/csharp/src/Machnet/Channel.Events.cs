@@ -160,15 +160,14 @@ public sealed unsafe partial class Channel
         }
     }
 
-    /// <summary>True while the library has told of no space since a send was refused. Else its event is taken.</summary>
-    internal bool IsBlocked(FlowRecord record)
+    /// <summary>True unless the library has told of no space since a send was refused; its event is taken then.</summary>
+    internal bool TookSpace(FlowRecord record)
     {
         lock (_flows)
         {
-            if (record.IsBlocked)
-                return true;
-            TookEvent(record, EventType.SendSpace);
-            return false;
+            if (!record.IsBlocked)
+                TookEvent(record, EventType.SendSpace);
+            return !record.IsBlocked;
         }
     }
 

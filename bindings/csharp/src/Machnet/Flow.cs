@@ -224,7 +224,7 @@ public sealed unsafe partial class Flow : IDisposable, IAsyncDisposable
         if (Record.Ended)
             throw MachnetException.OfFlow((int)Record.EndStatus);
         Channel.ThrowIfGone();
-        return !Channel.IsBlocked(Record);
+        return Channel.TookSpace(Record);
     }
 
     private bool Refused(long toldBefore)
