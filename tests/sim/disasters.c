@@ -7,6 +7,7 @@
 #define NEVER UINT64_MAX
 #define PARTITION_SURVIVED_NS UINT64_C(5000000000) /* half of the time after which a peer is dead */
 #define LINGER_NS UINT64_C(300000000)              /* an engine that shuts down tells its peers for so long */
+#define HALF_OPEN_PACKETS 20                       /* that timeouts send at least while a flow waits to be confirmed */
 
 static uint64_t *at(struct world *world, enum disaster kind)
 {
@@ -175,6 +176,7 @@ static void note_causes(struct world *world)
                          impairments->corrupt_ppm > 0 || plan->partition_ns > 0;
     ledger->peers_may_die = plan->partition_ns > PARTITION_SURVIVED_NS;
     ledger->few_flows = plan->max_flows < 4096;
+    ledger->long_bursts = impairments->burst_packets > HALF_OPEN_PACKETS;
 }
 
 static uint64_t or_never(uint64_t at_ns)

@@ -267,7 +267,8 @@ static bool graceful(const struct end *end)
 /* A peer's application may never have learnt of a flow. */
 static bool may_be_unaccepted(const struct ledger *ledger)
 {
-    return ledger->owners_die || ledger->engines_restart || ledger->nobody_listens || ledger->few_flows;
+    return ledger->owners_die || ledger->engines_restart || ledger->nobody_listens || ledger->few_flows ||
+           ledger->long_bursts;
 }
 
 /* The peer has given up the flow, and not because this side had. */

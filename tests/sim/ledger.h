@@ -54,6 +54,7 @@ struct ledger {
     /* Causes that lie outside of the two applications of a flow. */
     bool links_fail, nobody_listens, owners_die, engines_restart, peers_may_die;
     bool few_flows;                /* one may be refused for their number */
+    bool long_bursts;              /* a flow that one side accepted may be given up before a packet of it comes */
     bool time_lost;                /* engines stall, or their clocks leap */
     uint64_t restarted, shut_down; /* engines, by bits */
 };
