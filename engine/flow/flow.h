@@ -150,6 +150,10 @@ bool record_last(const struct flow *flow, uint64_t *number);
 struct piece piece_part(const struct flow *flow, const struct piece *piece, uint32_t i);
 /* Whether a lost piece, which is no run, still must be sent. */
 bool piece_wanted(const struct flow *flow, const struct piece *piece);
+/* How soon the receiver needs what the packet holds: by message, then by offset. NEVER: it does not. */
+uint64_t record_urgency(const struct flow *flow, const struct record *record);
+/* What the receiver needs first of all that is to be sent again is next. Takes time proportional to that. */
+void again_needed_first(struct flow *flow);
 /* Drops the records at the front that nobody asks for any more. */
 void records_trim(struct flow *flow);
 void records_free(struct flow *flow);

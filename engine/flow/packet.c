@@ -140,14 +140,13 @@ static bool held_is_first(const struct sender *tx)
     return number_from(tx->messages.base, tx->held_first) < number_from(tx->messages.base, lost->message);
 }
 
-/* After two timeouts a packet holds one message: if it is refused, others must not be refused with it. */
 static void add_data(struct flow *flow, struct packet *packet, uint64_t now)
 {
     struct sender *tx = &flow->tx;
     if (flow->state == FLOW_ENDED || (!tx->probe && (window_full(tx) || tx->pace_at > now))) {
         return;
     }
-    packet->single = tx->backoff >= 2;
+    packet->single = tx->single;
     if (held_is_first(tx)) {
         packet_add_held(flow, packet);
     }
@@ -235,7 +234,7 @@ static size_t finish(struct flow *flow, struct packet *packet, uint64_t now)
         tx->in_flight++;
         tx->last_sent = now;
         tx->probe_from = now;
-        tx->probe = false;
+        tx->probe = tx->single = false;
     }
     if (packet->piece_count > 0) {
         pace(tx, packet, now);

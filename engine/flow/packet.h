@@ -17,7 +17,7 @@ struct packet {
     bool eliciting;
     bool more;   /* something was left out because the packet is full */
     bool again;  /* holds what was sent before */
-    bool single; /* is to hold pieces of one message only */
+    bool single; /* is to hold one piece only */
 };
 
 /* Adds a frame that elicits an ACK; false: it does not fit. */

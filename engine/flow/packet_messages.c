@@ -59,13 +59,8 @@ static bool reserve_piece(struct flow *flow)
 static bool emit(struct flow *flow, struct packet *packet, uint64_t number, uint32_t offset, uint32_t length)
 {
     struct deque *pieces = &flow->tx.pieces;
-    if (packet->single && packet->piece_count > 0) {
-        const struct piece *last = deque_at(pieces, pieces->end - 1, sizeof *last);
-        if (last->message != (uint32_t)number) {
-            return false;
-        }
-    }
-    if (!reserve_piece(flow) || !add_bytes(flow, packet, number, offset, length)) {
+    const bool full = packet->single && packet->piece_count > 0;
+    if (full || !reserve_piece(flow) || !add_bytes(flow, packet, number, offset, length)) {
         return false;
     }
     *(struct piece *)deque_push(pieces, sizeof(struct piece)) =

@@ -94,6 +94,46 @@ static void again_trim(struct flow *flow)
     }
 }
 
+static uint64_t piece_urgency(const struct flow *flow, const struct piece *piece)
+{
+    const uint64_t message = (uint32_t)(piece->message - (uint32_t)flow->tx.messages.base);
+    return piece_wanted(flow, piece) ? message << 32 | piece->offset : NEVER;
+}
+
+uint64_t record_urgency(const struct flow *flow, const struct record *record)
+{
+    uint64_t least = NEVER;
+    for (uint32_t i = 0; i < record->piece_count; i++) {
+        const struct piece *piece = PIECE_OF(flow, record, i);
+        uint64_t urgency = NEVER;
+        for (uint32_t k = 0; k < piece->count && urgency == NEVER; k++) {
+            const struct piece part = piece_part(flow, piece, k);
+            urgency = piece_urgency(flow, &part);
+        }
+        least = min_u64(least, urgency);
+    }
+    return least;
+}
+
+/* What waited before it waits behind it, in other places: if the lost packet that held it arrives after all, it is sent again nevertheless. */
+void again_needed_first(struct flow *flow)
+{
+    struct deque *again = &flow->tx.again;
+    uint64_t first = again->base, least = NEVER;
+    for (uint64_t n = again->base; n < again->end; n++) {
+        const uint64_t urgency = piece_urgency(flow, PIECE(again, n));
+        if (urgency < least) {
+            first = n;
+            least = urgency;
+        }
+    }
+    while (again->base < first) {
+        const struct piece piece = *PIECE(again, again->base);
+        again->base++;
+        *(struct piece *)deque_push(again, sizeof piece) = piece;
+    }
+}
+
 void record_control_again(struct flow *flow, uint64_t number)
 {
     const uint16_t flags = RECORD(flow, number)->flags;

@@ -201,35 +201,21 @@ static bool holds_something(const struct record *record)
     return (record->flags & RECORD_LIVE) && !(record->flags & (RECORD_COPY | RECORD_ARRIVED));
 }
 
-/* How soon the receiver needs what the packet holds: the number of its first message that is not complete. */
-static uint64_t urgency(const struct flow *flow, const struct record *record)
-{
-    uint64_t first = NEVER;
-    for (uint32_t i = 0; i < record->piece_count; i++) {
-        const struct piece *piece = PIECE_OF(flow, record, i);
-        for (uint32_t k = 0; k < piece->count; k++) {
-            const struct piece part = piece_part(flow, piece, k);
-            if (piece_wanted(flow, &part)) {
-                first = min_u64(first, number_from(flow->tx.messages.base, part.message));
-                break;
-            }
-        }
-    }
-    return first;
-}
-
-/* Of the packets in flight with something in them the one that the receiver needs first counts as lost: it may have refused the others.
- * Without memory the probe is a PING. */
+/* Of the packets in flight with something in them the one that the receiver needs first counts as lost: it may have refused the others. */
 static void lose_first(struct flow *flow, uint64_t now)
 {
     struct sender *tx = &flow->tx;
     const uint64_t from = max_u64(tx->live_from, tx->records.base);
-    uint64_t first = tx->records.end;
+    uint64_t first = tx->records.end, least = NEVER;
     for (uint64_t n = from; n < tx->records.end; n++) {
         const struct record *record = RECORD(flow, n);
-        if (holds_something(record) &&
-            (first == tx->records.end || urgency(flow, record) < urgency(flow, RECORD(flow, first)))) {
+        if (!holds_something(record)) {
+            continue;
+        }
+        const uint64_t urgency = record_urgency(flow, record);
+        if (first == tx->records.end || urgency < least) {
             first = n;
+            least = urgency;
         }
     }
     for (uint64_t n = from; n < tx->records.end && n <= first; n++) {
@@ -249,6 +235,19 @@ static void ask(struct flow *flow, uint64_t now)
     flow->tx.probe_from = now;
     flow->tx.probe = true;
     flow_activate(flow);
+}
+
+/*
+ * The packet that asks brings what the receiver needs first of all that is not acknowledged, and nothing else: it has all that comes before that, so
+ * that the piece begins its next message or adds to the beginning of it, which takes no room for a gap. Anything else it might refuse, and
+ * with it the whole packet. Without memory we ask with what waits already.
+ */
+static void ask_with_first(struct flow *flow, uint64_t now)
+{
+    lose_first(flow, now);
+    again_needed_first(flow);
+    flow->tx.single = true;
+    ask(flow, now);
 }
 
 static void probe_tail(struct flow *flow, uint64_t now)
@@ -274,8 +273,7 @@ static void time_out(struct flow *flow, uint64_t now)
         congestion_timed_out(&tx->congestion, now);
     }
     close_stalled(flow, now);
-    lose_first(flow, now);
-    ask(flow, now);
+    ask_with_first(flow, now);
     records_trim(flow);
     if (given_up(flow, now)) {
         flow_end(flow, TRANSPORT_PEER_DEAD, now);
@@ -290,8 +288,7 @@ void recovery_go_on(struct flow *flow, uint64_t now)
         now - tx->probe_from >= max_u64(tx->srtt, GO_ON_MIN)) {
         tx->backoff = 0;
         tx->tail_probed = false;
-        lose_first(flow, now);
-        ask(flow, now);
+        ask_with_first(flow, now);
     }
 }
 

@@ -157,7 +157,8 @@ struct sender {
     bool tail_probed : 1;      /* the end went out again, as a probe or as lost, since the last progress */
     bool excused : 1;          /* a timeout was put off because our loop was late */
     bool copy : 1;             /* what the last packet held goes out once more */
-    bool probe : 1;            /* one packet may go beyond the window, and must elicit an ACK */
+    bool probe : 1;            /* one packet may go beyond the window, and must elicit an ACK; */
+    bool single : 1;           /* it holds what the receiver needs first, and no other piece */
     uint64_t queued_bytes;
     uint32_t max_payload; /* UDP payload that our interface and the peer allow; what the path carries: peer->mtu */
     uint32_t max_message; /* bytes of the longest message that the peer takes */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What a sender keeps and says is bounded, and what goes out first: packets that are remembered, their pieces, gaps in a message, RESETs,
- * turns, large messages before others, one message a packet after two timeouts. */
+ * turns, large messages before others. */
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -326,27 +326,6 @@ Test(packet_add_held, a_large_message_goes_before_later_ones_that_were_lost)
     pair_run(&pair, 100 * PAIR_MS);
     cr_assert_eq(others_during(large, &begin), 0);
     cr_assert_lt(begin, sent_count - 20);
-    expect_all(&pair, flow);
-    pair_fini(&pair);
-}
-
-Test(packet_add_again, after_two_timeouts_a_packet_holds_one_message)
-{
-    struct pair pair;
-    struct pair_flow *flow = wide(&pair, 50 * US, 64);
-    lose(0, UINT64_MAX, 1);
-    send_all(flow, 40, 10);
-    pair_run(&pair, 10 * PAIR_MS);
-    cr_assert_gt(sent[0].messages, 1);
-    cr_assert_geq(flow->flow->tx.backoff, 3);
-    /* The packet, a tail-loss probe, two timeouts: what goes out at the second and later ones. */
-    for (uint32_t i = 3; i < sent_count; i++) {
-        cr_assert_eq(sent[i].messages, 1, "packet %u: %u messages", i, sent[i].messages);
-    }
-    cr_assert_gt(sent_count, 4);
-    cr_assert_eq(sent[3].first, sent[0].first, "the first message is sent first");
-    drop_to = 0;
-    pair_run(&pair, 500 * PAIR_MS);
     expect_all(&pair, flow);
     pair_fini(&pair);
 }
