@@ -64,6 +64,7 @@ struct worker {
     bool posted;          /* in this turn, to some application */
     bool delivered;       /* the same: messages or events */
     bool asked;           /* in this turn, by some application */
+    bool looked;          /* in this turn, at the network */
     bool submitted;       /* the same: not by releases alone */
     enum awaited awaited; /* since `last_progress`, when messages last moved */
     uint64_t last_progress;
@@ -71,6 +72,7 @@ struct worker {
     uint64_t last_look;          /* when the descriptors were last looked at */
     uint64_t last_yield;         /* when others last could have the processor */
     uint64_t shared_until;       /* somebody else wants our processor, as far as we know */
+    uint64_t yield_took_ns;      /* the last one */
     uint64_t yield_every_ns;     /* without work, while it is shared */
     bool offered;                /* the processor, without work, and somebody took it */
     uint64_t nap_ns;             /* the last nap since there was work, of a NIC without descriptors */

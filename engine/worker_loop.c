@@ -11,11 +11,12 @@
 #include "base/clock.h"
 #include "worker_internal.h"
 
-enum { EVENTS_PER_LOOK = 64 };
+enum { EVENTS_PER_LOOK = 64, YIELD_COST = 8 };
 
 #define LOOK_NS UINT64_C(10000)         /* a busy worker looks so often whether a sleeping channel calls */
 #define YIELD_EVERY_NS UINT64_C(3000)   /* without work: how often others may have the processor */
 #define YIELD_RARELY_NS UINT64_C(24000) /* the same, if that has brought us nothing again and again */
+#define YIELD_RAREST_NS UINT64_C(96000) /* and where one in vain takes long: so rarely that a YIELD_COST-th is lost */
 #define YIELD_TAKEN_NS UINT64_C(1000)   /* a yield that takes so long was taken */
 #define SHARED_NS UINT64_C(10000000)    /* so long after it we expect another one to be */
 #define YIELD_BUSY_NS UINT64_C(50000)   /* with work: how often, if the processor is shared */
@@ -91,12 +92,17 @@ uint32_t worker_turn(struct worker *worker, uint64_t now)
     worker->ports[PORT_NIC]->now_ns = now;
     worker->counters.loops++;
     uint32_t work = worker_run_commands(worker, now);
-    work += worker_receive(worker, now);
     const uint32_t asked = worker_poll_channels(worker, now);
     worker->asked = asked > 0;
     work += asked;
-    if (now >= transport_next_timeout(worker->transport))
-        transport_timeout(worker->transport, now);
+    /* What applications ask for does not wait for a look at the network, which may be a call of the kernel: that comes in the next turn, and
+     * before timeouts, since what they wait for may have come. */
+    worker->looked = asked == 0 || !worker->looked;
+    if (worker->looked) {
+        work += worker_receive(worker, now);
+        if (now >= transport_next_timeout(worker->transport))
+            transport_timeout(worker->transport, now);
+    }
     /* Applications first: what they wait for is there, and the network's answer is a round trip away. */
     work += worker_flush_channels(worker);
     const uint32_t sent = worker_transmit(worker, now);
@@ -148,20 +154,23 @@ static void yield(struct worker *worker, bool busy)
     uint64_t before = clock_now_ns();
     sched_yield();
     worker->last_yield = clock_now_ns();
+    worker->yield_took_ns = worker->last_yield - before;
     worker->offered = false;
-    if (worker->last_yield - before < YIELD_TAKEN_NS)
+    if (worker->yield_took_ns < YIELD_TAKEN_NS)
         return;
     worker->shared_until = worker->last_yield + SHARED_NS;
     worker->offered = !busy;
 }
 
 /* After the turn that followed an offer of the processor: applications that only took it to see that they wait for us, too, are offered
- * it half as often, and those that had something for us as often as at first. */
+ * it half as often, down to so rarely that it costs us little; those that had something for us as often as at first. */
 static void learn_from_offer(struct worker *worker)
 {
+    const uint64_t cheap_ns = YIELD_COST * worker->yield_took_ns;
     if (worker->asked)
         worker->yield_every_ns = YIELD_EVERY_NS;
-    else if (worker->yield_every_ns < YIELD_RARELY_NS)
+    else if (worker->yield_every_ns < YIELD_RARELY_NS ||
+             (worker->yield_every_ns < cheap_ns && worker->yield_every_ns < YIELD_RAREST_NS))
         worker->yield_every_ns *= 2;
     worker->offered = false;
 }

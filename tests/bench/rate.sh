@@ -10,7 +10,8 @@ Usage: tests/bench/rate.sh [OPTION]...
 
 Host A lives on one core, host B on another; a host's engine (one worker) and application share its core. Prints for each round, and as
 medians, requests a second, p50 and p99 of the round trip in us, and processor time in ns for each request: of the client, the server and
-the two engines, polling included. Needs a machnetd with the dpdk back end.
+the two engines, polling included. Needs a machnetd with the dpdk back end. Beside them the floor (yield_floor.c): four processes that do nothing
+but pass as many bytes on, in two groups, and let each other run; so many a second the changes of process alone allow.
 
   --rounds N          (5)
   --seconds S         measured in each round, fractions too (1)
@@ -47,10 +48,20 @@ case $over in
 esac
 . "$(dirname "$0")/engines.bash"
 . "$(dirname "$0")/hosts.bash"
+tree=$(cd "$(dirname "$0")/../.." && pwd)
 [ -z "$in_real_time" ] || be_realtime
 [ "$over" = udp ] || has_dpdk || { echo "rate.sh: this machnetd has no dpdk back end" >&2; exit 2; }
 core_a=${cores%,*} core_b=${cores#*,}
 perf_options=(--size "$size" --window "$window" --duration "$seconds")
+
+yield_floor=$directory/yield_floor
+"${CC:-cc}" -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -I"$tree/capi" "$tree/tests/bench/yield_floor.c" \
+    "$tree/capi/tools/perf_histogram.c" -o "$yield_floor"
+groups=$((window > 1 ? 2 : 1))
+floor() {
+    "${realtime[@]}" "$yield_floor" --cores "$cores" --duration "$seconds" --warmup 0.2 --size "$size" --groups "$groups" \
+        --requests $((window / groups))
+}
 
 columns=(messages_per_second "p50 rtt_us" "p99 rtt_us" "client cpu_ns_per_message" "server cpu_ns_per_message"
     "engine cpu_ns_per_message" "peer_engine cpu_ns_per_message")
@@ -71,8 +82,13 @@ for ((round = 1; round <= rounds; round++)); do
         echo "${values[$i]}" >>"$directory/column.$i"
     done
     row "$round" "${values[@]}"
+    floor >"$directory/result" || { echo "rate.sh: the floor failed" >&2; exit 1; }
+    field messages_per_second <"$directory/result" >>"$directory/floor"
 done
 medians=()
 for i in "${!columns[@]}"; do medians+=("$(median <"$directory/column.$i")"); done
 row median "${medians[@]}"
-[ -z "$check" ] || awk -v rate="${medians[0]}" 'BEGIN { exit rate < 1.5e6 }' || { echo "below 1.5 million a second" >&2; exit 1; }
+floor=$(median <"$directory/floor")
+awk -v rate="${medians[0]}" -v floor="$floor" 'BEGIN { printf "%-8s %12.0f  changes of process alone; ours is %.2f of it\n", "floor", floor, rate / floor }'
+[ -z "$check" ] || awk -v rate="${medians[0]}" 'BEGIN { exit rate < 1.5e6 }' ||
+    { echo "below 1.5 million a second; the changes of process alone allow $floor here" >&2; exit 1; }
