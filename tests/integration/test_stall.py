@@ -19,6 +19,7 @@ STEADY = ("--echo", "--window", 16, "--sizes", 4000, "--mode", "zero-copy")
 ON_DEMAND = ("--count", 0, "--keep")
 KEPT = 0.9
 PHASE, ROUNDS_MIN, SECONDS_MAX = 0.1, 11, 40  # seconds, rounds, seconds
+ROUNDS_SANITIZED = 2  # the rates of such a build say nothing: what counts is that all goes on
 
 
 def wait_until_stuck(client, flow=None, quiet=0.3):
@@ -128,7 +129,9 @@ def expect_kept(client, stoppable, what="received", flow=None):
 
     def medians():
         return [statistics.median(kind) for kind in zip(*shares)]
-    while time.monotonic() < end and (len(shares) < ROUNDS_MIN or min(medians()) < KEPT):
+    def enough():
+        return len(shares) >= ROUNDS_SANITIZED if harness.SANITIZED else len(shares) >= ROUNDS_MIN and min(medians()) >= KEPT
+    while time.monotonic() < end and not enough():
         sent = stoppable.stop()
         stuck = phase(client, what, flow)
         truly = stoppable.sent() == sent  # else it was only slow
@@ -138,6 +141,8 @@ def expect_kept(client, stoppable, what="received", flow=None):
             shares.append([b / math.sqrt(a * c) for a, b, c in zip(before, stuck, calm)])
     print("    kept: %.2f of the rate, %.2f of it by processor time; %d rounds: %s" % (
         *medians(), len(shares), " ".join("%.2f/%.2f" % tuple(share) for share in shares)))
+    if harness.SANITIZED:
+        return
     assert not any(refuted(kind) for kind in zip(*shares)), medians()
     if min(medians()) < KEPT:
         print("    too noisy a machine to tell whether it is less than %g" % KEPT)
