@@ -385,51 +385,6 @@ Test(channel_engine, send__goes_out_by_halves_if_nothing_is_under_way)
 
 /* ---- Waking ---- */
 
-/* Sends one message `after_ns` of quiet; how patient the worker is when it was delivered. */
-static uint64_t patience_after(uint64_t after_ns)
-{
-    static uint64_t cookie;
-    bench_run(&bench, after_ns);
-    bench_send(&sender, token, 0, 8, 0, ++cookie);
-    while (bench.worker->awaited != AWAITED_NETWORK)
-        bench_turn(&bench);
-    while (bench.worker->awaited != AWAITED_APPLICATION)
-        bench_turn(&bench);
-    return worker_patience_ns(bench.worker);
-}
-
-Test(channel_engine, patience__lasts_while_it_pays)
-{
-    const uint64_t spin_ns = bench.worker->config.spin_ns;
-    bench_connect(&sender, token, &reader);
-    patience_after(0);
-    cr_assert_eq(patience_after(10 * MS), spin_ns, "the application took long, by chance perhaps");
-    cr_assert_eq(patience_after(10 * MS), 0, "it may do so again");
-    cr_assert_eq(patience_after(0), spin_ns, "now it did not");
-    cr_assert_eq(patience_after(0), spin_ns);
-    cr_assert_eq(patience_after(4 * spin_ns), spin_ns);
-    cr_assert_eq(patience_after(4 * spin_ns), 0);
-}
-
-Test(channel_engine, patience__is_not_for_acknowledgements_of_what_was_given_back)
-{
-    uint32_t both = 0;
-    bench_connect(&sender, token, &reader);
-    bench_run(&bench, 10 * MS);
-    for (uint32_t i = 0; i < 200; i++) {
-        struct mn_delivery message;
-        patience_after(MS);
-        cr_assert(bench_take_delivery(&reader, &message));
-        bench_release(&reader, message.lease);
-        const uint64_t sent = bench.worker->ports[PORT_LOOP]->counters.packets_sent;
-        bench.now += i * 1000;
-        bench_turn(&bench);
-        both += bench.worker->asked && bench.worker->ports[PORT_LOOP]->counters.packets_sent > sent;
-        cr_assert_eq(bench.worker->awaited, AWAITED_APPLICATION);
-    }
-    cr_assert_gt(both, 0, "never was an ACK sent in a turn that took a release");
-}
-
 Test(channel_engine, wake__is_written_only_to_those_who_sleep)
 {
     bench_connect(&sender, token, &reader);

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/* The turns of a worker, one by one, by a clock of the test's own. */
+#include <criterion/criterion.h>
+
+#include "machnet/machnet.h"
+#include "support/engine_bench.h"
+#include "worker_internal.h"
+
+enum { MIB = 1 << 20, MS = 1000000 };
+
+static const uint64_t token = UINT64_C(1) << 32; /* generation 1, index 0 */
+
+static struct bench bench;
+static struct bench_client sender, reader;
+
+static void setup(void)
+{
+    bench_open(&bench);
+    bench_attach(&bench, &sender, 64 * MIB, 1024);
+    bench_attach(&bench, &reader, 64 * MIB, 1024);
+    bench_listen(&reader);
+}
+
+static void teardown(void)
+{
+    bench_close(&bench);
+}
+
+TestSuite(worker_turn, .init = setup, .fini = teardown, .timeout = 60);
+
+Test(worker_turn, what_is_asked_for__goes_out_before_the_network_is_looked_at)
+{
+    const struct nic_counters *loop = &bench.worker->ports[PORT_LOOP]->counters;
+    bench_connect(&sender, token, &reader);
+    bench_run(&bench, 10 * MS);
+    for (uint64_t cookie = 1; cookie < 20; cookie += 2) {
+        uint64_t looks = loop->receive_calls, sent = loop->packets_sent;
+        bench_send(&sender, token, 0, 8, 0, cookie);
+        bench_turn(&bench);
+        cr_assert_gt(loop->packets_sent, sent);
+        cr_assert_eq(loop->receive_calls, looks);
+
+        bench_send(&sender, token, 0, 8, 0, cookie + 1);
+        bench_turn(&bench);
+        cr_assert_gt(loop->receive_calls, looks, "who asks in each turn does not keep the network from us");
+        bench_run(&bench, 10 * MS);
+    }
+}
+
+/* Sends one message after `after_ns` of quiet; how patient the worker is when it was delivered. */
+static uint64_t patience_after(uint64_t after_ns)
+{
+    static uint64_t cookie;
+    bench_run(&bench, after_ns);
+    bench_send(&sender, token, 0, 8, 0, ++cookie);
+    while (bench.worker->awaited != AWAITED_NETWORK)
+        bench_turn(&bench);
+    while (bench.worker->awaited != AWAITED_APPLICATION)
+        bench_turn(&bench);
+    return worker_patience_ns(bench.worker);
+}
+
+Test(worker_turn, patience__lasts_while_it_pays)
+{
+    const uint64_t spin_ns = bench.worker->config.spin_ns;
+    bench_connect(&sender, token, &reader);
+    patience_after(0);
+    cr_assert_eq(patience_after(10 * MS), spin_ns, "the application took long, by chance perhaps");
+    cr_assert_eq(patience_after(10 * MS), 0, "it may do so again");
+    cr_assert_eq(patience_after(0), spin_ns, "now it did not");
+    cr_assert_eq(patience_after(0), spin_ns);
+    cr_assert_eq(patience_after(4 * spin_ns), spin_ns);
+    cr_assert_eq(patience_after(4 * spin_ns), 0);
+}
+
+Test(worker_turn, patience__is_not_for_acknowledgements_of_what_was_given_back)
+{
+    uint32_t both = 0;
+    bench_connect(&sender, token, &reader);
+    bench_run(&bench, 10 * MS);
+    for (uint32_t i = 0; i < 200; i++) {
+        struct mn_delivery message;
+        patience_after(MS);
+        cr_assert(bench_take_delivery(&reader, &message));
+        bench_release(&reader, message.lease);
+        const uint64_t sent = bench.worker->ports[PORT_LOOP]->counters.packets_sent;
+        bench.now += i * 1000;
+        bench_turn(&bench);
+        both += bench.worker->asked && bench.worker->ports[PORT_LOOP]->counters.packets_sent > sent;
+        cr_assert_eq(bench.worker->awaited, AWAITED_APPLICATION);
+    }
+    cr_assert_gt(both, 0, "never was an ACK sent in a turn that took a release");
+}
