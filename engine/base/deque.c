@@ -24,7 +24,7 @@ bool deque_grow(struct deque *deque, struct pool *pool, uint32_t extra, size_t s
     if (!slots) {
         return false;
     }
-    for (uint64_t n = deque->base; n < deque->end; n++) {
+    for (uint64_t n = deque->base; n < deque_end(deque); n++) {
         memcpy(slots + (n & (capacity - 1)) * size, deque_at(deque, n, size), size);
     }
     if (deque->slots) {
@@ -37,7 +37,7 @@ bool deque_grow(struct deque *deque, struct pool *pool, uint32_t extra, size_t s
 
 void deque_reset(struct deque *deque, struct pool *pool, size_t size)
 {
-    deque->base = deque->end;
+    deque_drop(deque, deque->count);
     if (deque->slots) {
         pool_give(pool, deque->slots, log2_of(deque->capacity, size));
         deque->slots = NULL;

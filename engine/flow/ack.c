@@ -302,11 +302,11 @@ static bool complete_below(struct flow *flow, uint32_t low)
 bool ack_receive(struct flow *flow, const struct wire_frame *frame, uint64_t now)
 {
     struct sender *tx = &flow->tx;
-    if (tx->records.end == 0) {
+    if (deque_end(&tx->records) == 0) {
         return false;
     }
-    uint64_t largest = wire_expand32(frame->ack.largest, tx->records.end - 1);
-    if (largest >= tx->records.end || !ranges_valid(frame, largest)) {
+    uint64_t largest = wire_expand32(frame->ack.largest, deque_end(&tx->records) - 1);
+    if (largest >= deque_end(&tx->records) || !ranges_valid(frame, largest)) {
         return false;
     }
     if (flow->state != FLOW_ENDED && !complete_below(flow, frame->ack.messages)) {
@@ -315,7 +315,7 @@ bool ack_receive(struct flow *flow, const struct wire_frame *frame, uint64_t now
     send_trim(flow); /* what packets held of these messages need not be looked at */
     struct congestion_ack news = {.now = now,
                                   .largest = largest,
-                                  .next = tx->records.end,
+                                  .next = deque_end(&tx->records),
                                   .in_flight = tx->in_flight,
                                   .limited = tx->in_flight >= congestion_window(&tx->congestion) / 2};
     news.rtt_ns = recovery_measure(flow, largest, frame->ack.holding_ns, now);

@@ -34,7 +34,7 @@ static enum transport_delivery deliver_next(struct flow *flow)
         message->placed = false;
         rx->large_lent += total > LARGE_MESSAGE ? total : 0;
     }
-    rx->messages.base++;
+    deque_drop(&rx->messages, 1);
     rx->delivered_bytes += flow_charge(total);
     if (discarded) {
         credit_release(flow, 1, flow_charge(total));

@@ -28,12 +28,12 @@ void incoming_free(struct flow *flow, struct incoming *message)
 static struct incoming *entry(struct flow *flow, uint64_t number)
 {
     struct deque *messages = &flow->rx.messages;
-    if (number >= messages->end) {
-        uint32_t more = (uint32_t)(number + 1 - messages->end);
+    if (number >= deque_end(messages)) {
+        uint32_t more = (uint32_t)(number + 1 - deque_end(messages));
         if (!deque_reserve(messages, &flow->transport->pool, more, sizeof(struct incoming))) {
             return NULL;
         }
-        while (messages->end <= number) {
+        while (deque_end(messages) <= number) {
             memset(deque_push(messages, sizeof(struct incoming)), 0, sizeof(struct incoming));
         }
     }
@@ -107,7 +107,7 @@ static void complete(struct flow *flow, struct incoming *message)
         message->grant_owed = false;
         rx->grants_owed--;
     }
-    while (rx->complete < rx->messages.end && INCOMING(flow, rx->complete)->complete) {
+    while (rx->complete < deque_end(&rx->messages) && INCOMING(flow, rx->complete)->complete) {
         rx->complete++;
     }
 }
@@ -162,7 +162,8 @@ static bool pass_on(struct flow *flow, const struct wire_frame *frame)
         ops->extent_abandon(owner, &extent);
         return false;
     }
-    rx->complete = rx->messages.base = ++rx->messages.end;
+    deque_skip(&rx->messages);
+    rx->complete = rx->messages.base;
     rx->charged += charge;
     rx->delivered_bytes += charge;
     count_complete(flow, length);
@@ -210,10 +211,10 @@ void incoming_trim(struct flow *flow)
 {
     struct receiver *rx = &flow->rx;
     forget_waiting(flow);
-    for (uint64_t n = rx->complete; n < rx->messages.end; n++) {
+    for (uint64_t n = rx->complete; n < deque_end(&rx->messages); n++) {
         incoming_free(flow, INCOMING(flow, n));
     }
-    rx->messages.end = rx->complete;
+    deque_cut(&rx->messages, rx->complete);
     rx->grants_owed = 0;
 }
 
@@ -224,7 +225,7 @@ void incoming_drop_all(struct flow *flow)
         return;
     }
     incoming_trim(flow);
-    for (uint64_t n = rx->messages.base; n < rx->messages.end; n++) {
+    for (uint64_t n = rx->messages.base; n < deque_end(&rx->messages); n++) {
         incoming_free(flow, INCOMING(flow, n));
     }
     deque_reset(&rx->messages, &flow->transport->pool, sizeof(struct incoming));
@@ -235,7 +236,7 @@ void incoming_discard(struct flow *flow)
 {
     struct receiver *rx = &flow->rx;
     forget_waiting(flow);
-    for (uint64_t n = rx->messages.base; n < rx->messages.end; n++) {
+    for (uint64_t n = rx->messages.base; n < deque_end(&rx->messages); n++) {
         struct incoming *message = INCOMING(flow, n);
         if (!message->known) {
             continue;

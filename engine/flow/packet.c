@@ -48,7 +48,7 @@ static bool add_ack(struct flow *flow, struct packet *packet, uint64_t now)
 static void add_grants(struct flow *flow, struct packet *packet)
 {
     struct receiver *rx = &flow->rx;
-    for (uint64_t n = rx->messages.base; n < rx->messages.end && rx->grants_owed > 0; n++) {
+    for (uint64_t n = rx->messages.base; n < deque_end(&rx->messages) && rx->grants_owed > 0; n++) {
         struct incoming *message = INCOMING(flow, n);
         if (!message->grant_owed) {
             continue;
@@ -59,7 +59,7 @@ static void add_grants(struct flow *flow, struct packet *packet)
             return;
         }
         message->grant_owed = false;
-        message->grant_packet = flow->tx.records.end;
+        message->grant_packet = deque_end(&flow->tx.records);
         rx->grants_owed--;
     }
 }
@@ -108,7 +108,7 @@ static void add_blocked(struct flow *flow, struct packet *packet)
         return;
     }
     flow->blocked_wanted = false;
-    if (tx->next == tx->messages.end || tx->begun != tx->next) {
+    if (tx->next == deque_end(&tx->messages) || tx->begun != tx->next) {
         return;
     }
     uint64_t charged = tx->charged + flow_charge(OUTGOING(flow, tx->next)->length);
@@ -121,7 +121,7 @@ static void add_blocked(struct flow *flow, struct packet *packet)
 
 static bool messages_wanted(const struct sender *tx)
 {
-    return tx->next < tx->messages.end || deque_count(&tx->again) > 0 || tx->held_count > 0;
+    return tx->next < deque_end(&tx->messages) || deque_count(&tx->again) > 0 || tx->held_count > 0;
 }
 
 static bool window_full(const struct sender *tx)
@@ -220,7 +220,7 @@ static size_t finish(struct flow *flow, struct packet *packet, uint64_t now)
 {
     struct sender *tx = &flow->tx;
     struct wire_header header = {
-        .version = WIRE_VERSION, .type = WIRE_FLOW, .packet_number = tx->records.end, .dcid = flow->remote_cid};
+        .version = WIRE_VERSION, .type = WIRE_FLOW, .packet_number = deque_end(&tx->records), .dcid = flow->remote_cid};
     struct record *record = deque_push(&tx->records, sizeof *record);
     *record = (struct record){.time = now,
                               .first_piece = packet->first_piece,
@@ -293,11 +293,11 @@ static size_t transmit_mtu_probe(struct flow *flow, uint8_t *buffer, uint64_t no
     struct packet packet = {.bytes = buffer,
                             .used = WIRE_HEADER_BYTES,
                             .limit = (size_t)mtu->size - WIRE_TRAILER_RESERVED,
-                            .first_piece = (uint32_t)flow->tx.pieces.end};
+                            .first_piece = (uint32_t)deque_end(&flow->tx.pieces)};
     add_frame(&packet, &(struct wire_frame){.type = WIRE_FRAME_PING});
     memset(packet.bytes + packet.used, WIRE_FRAME_PADDING, packet.limit - packet.used);
     packet.used = packet.limit;
-    mtu_probe_sent(mtu, flow, flow->tx.records.end, now, 2 * retransmission_timeout(flow));
+    mtu_probe_sent(mtu, flow, deque_end(&flow->tx.records), now, 2 * retransmission_timeout(flow));
     flow->transport->counters.mtu_probes++;
     return finish(flow, &packet, now);
 }
@@ -305,7 +305,7 @@ static size_t transmit_mtu_probe(struct flow *flow, uint8_t *buffer, uint64_t no
 size_t send_transmit(struct flow *flow, uint8_t *buffer, size_t capacity, uint64_t now)
 {
     struct sender *tx = &flow->tx;
-    if (tx->records.end >= WIRE_PACKET_NUMBER_MAX || !records_reserve(flow)) {
+    if (deque_end(&tx->records) >= WIRE_PACKET_NUMBER_MAX || !records_reserve(flow)) {
         flow_abort(flow, TRANSPORT_NO_MEMORY, WIRE_REASON_NO_SPACE, now);
         flow_forget(flow);
         return 0;
@@ -316,7 +316,7 @@ size_t send_transmit(struct flow *flow, uint8_t *buffer, size_t capacity, uint64
     struct packet packet = {.bytes = buffer,
                             .used = WIRE_HEADER_BYTES,
                             .limit = packet_limit(flow, capacity),
-                            .first_piece = (uint32_t)tx->pieces.end};
+                            .first_piece = (uint32_t)deque_end(&tx->pieces)};
     const bool acknowledges = add_ack(flow, &packet, now);
     const size_t ack_end = packet.used;
     add_controls(flow, &packet);

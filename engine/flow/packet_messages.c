@@ -89,7 +89,7 @@ void packet_add_again(struct flow *flow, struct packet *packet)
                 return;
             }
         }
-        tx->again.base++;
+        deque_drop(&tx->again, 1);
     }
 }
 
@@ -153,10 +153,10 @@ static void add_run(struct flow *flow, struct packet *packet)
 {
     struct sender *tx = &flow->tx;
     const uint64_t first = tx->next;
-    if (packet->single || tx->begun != first || first == tx->messages.end || !reserve_piece(flow)) {
+    if (packet->single || tx->begun != first || first == deque_end(&tx->messages) || !reserve_piece(flow)) {
         return;
     }
-    while (tx->next < tx->messages.end && tx->next < tx->credit_messages) {
+    while (tx->next < deque_end(&tx->messages) && tx->next < tx->credit_messages) {
         struct outgoing *message = OUTGOING(flow, tx->next);
         const uint64_t charged = tx->charged + flow_charge(message->length);
         if (charged > tx->credit_bytes ||
@@ -181,7 +181,7 @@ void packet_add_new(struct flow *flow, struct packet *packet)
 {
     struct sender *tx = &flow->tx;
     add_run(flow, packet);
-    while (tx->next < tx->messages.end) {
+    while (tx->next < deque_end(&tx->messages)) {
         struct outgoing *message = OUTGOING(flow, tx->next);
         if (tx->begun == tx->next && !may_begin(flow, message)) {
             return;

@@ -42,7 +42,8 @@ static enum placement apply_fin(struct flow *flow, const struct wire_frame *fram
 {
     struct receiver *rx = &flow->rx;
     uint64_t messages = wire_expand32(frame->fin.messages, rx->complete);
-    if (flow->fin_received ? messages != rx->fin_messages : flow->state != FLOW_ENDED && messages < rx->messages.end) {
+    if (flow->fin_received ? messages != rx->fin_messages
+                           : flow->state != FLOW_ENDED && messages < deque_end(&rx->messages)) {
         return VIOLATION;
     }
     flow->fin_received = true;

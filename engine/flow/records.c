@@ -40,13 +40,13 @@ void records_trim(struct flow *flow)
     struct sender *tx = &flow->tx;
     /* While a timeout's packet is still to go out, the acknowledgement of what it gave up may yet come, and is all that stops it. */
     const bool nothing_out = tx->in_flight == 0 && deque_count(&tx->again) == 0 && !send_urgent(flow);
-    while (tx->records.base < tx->records.end) {
+    while (tx->records.base < deque_end(&tx->records)) {
         const struct record *record = RECORD(flow, tx->records.base);
         if ((record->flags & RECORD_LIVE) || (!nothing_out && remembered(tx, record))) {
             return;
         }
-        tx->pieces.base += record->piece_count; /* those of the records follow one another */
-        tx->records.base++;
+        deque_drop(&tx->pieces, record->piece_count); /* those of the records follow one another */
+        deque_drop(&tx->records, 1);
     }
     deque_reset(&tx->records, &flow->transport->pool, sizeof(struct record));
     deque_reset(&tx->pieces, &flow->transport->pool, sizeof(struct piece));
@@ -90,7 +90,7 @@ static void again_trim(struct flow *flow)
 {
     struct deque *again = &flow->tx.again;
     while (deque_count(again) > 0 && !piece_wanted(flow, PIECE(again, again->base))) {
-        again->base++;
+        deque_drop(again, 1);
     }
 }
 
@@ -120,7 +120,7 @@ void again_needed_first(struct flow *flow)
 {
     struct deque *again = &flow->tx.again;
     uint64_t first = again->base, least = NEVER;
-    for (uint64_t n = again->base; n < again->end; n++) {
+    for (uint64_t n = again->base; n < deque_end(again); n++) {
         const uint64_t urgency = piece_urgency(flow, PIECE(again, n));
         if (urgency < least) {
             first = n;
@@ -129,7 +129,7 @@ void again_needed_first(struct flow *flow)
     }
     while (again->base < first) {
         const struct piece piece = *PIECE(again, again->base);
-        again->base++;
+        deque_drop(again, 1);
         *(struct piece *)deque_push(again, sizeof piece) = piece;
     }
 }
@@ -144,7 +144,7 @@ void record_control_again(struct flow *flow, uint64_t number)
         flow->tx.blocked_told = 0;
     }
     if (flags & RECORD_GRANT) {
-        for (uint64_t n = flow->rx.messages.base; n < flow->rx.messages.end; n++) {
+        for (uint64_t n = flow->rx.messages.base; n < deque_end(&flow->rx.messages); n++) {
             struct incoming *message = INCOMING(flow, n);
             if (message->granted && !message->grant_owed && !message->complete && message->grant_packet == number) {
                 message->grant_owed = true;
@@ -186,7 +186,7 @@ bool record_lose(struct flow *flow, uint64_t number)
         if (!deque_reserve(&tx->again, &flow->transport->pool, parts(flow, record), sizeof(struct piece))) {
             return false;
         }
-        record->link = (uint32_t)tx->again.end;
+        record->link = (uint32_t)deque_end(&tx->again);
         queue_again(flow, record);
         again_trim(flow);
     }
@@ -296,7 +296,7 @@ bool record_acknowledge(struct flow *flow, uint64_t number)
 bool record_last(const struct flow *flow, uint64_t *number)
 {
     const struct sender *tx = &flow->tx;
-    uint64_t n = tx->records.end;
+    uint64_t n = deque_end(&tx->records);
     while (n > max_u64(tx->records.base, tx->live_from)) {
         const uint16_t flags = RECORD(flow, --n)->flags;
         if ((flags & RECORD_LIVE) && !(flags & (RECORD_COPY | RECORD_ARRIVED))) {

@@ -51,7 +51,7 @@ static void widen(struct flow *flow, uint64_t number)
     struct sender *tx = &flow->tx;
     tx->reordering_kept = REORDERING_KEPT;
     if (number >= tx->widened_end) {
-        tx->widened_end = tx->records.end;
+        tx->widened_end = deque_end(&tx->records);
         if (tx->reordering == 0) {
             tx->reordering = 1;
         }
@@ -78,7 +78,7 @@ void recovery_acknowledged(struct flow *flow, uint64_t number, bool lost)
 /* A recovery begins: sixteen of them without a spurious loss narrow the window again. */
 static void count_recovery(struct sender *tx)
 {
-    tx->episode_end = tx->records.end;
+    tx->episode_end = deque_end(&tx->records);
     if (tx->reordering_kept > 0 && --tx->reordering_kept == 0) {
         tx->reordering = 1;
     }
@@ -96,7 +96,7 @@ static bool lose(struct flow *flow, uint64_t number, uint64_t now)
         return false;
     }
     mtu_lost(&flow->peer->mtu, record->length, record->time, now);
-    congestion_lost(&tx->congestion, number, tx->records.end, now);
+    congestion_lost(&tx->congestion, number, deque_end(&tx->records), now);
     flow_activate(flow);
     return true;
 }
@@ -109,10 +109,10 @@ static bool nothing_follows(const struct flow *flow)
         return false;
     }
     uint64_t n = max_u64(tx->largest_acknowledged, tx->records.base);
-    while (n < tx->records.end && !(RECORD(flow, n)->flags & RECORD_LIVE)) {
+    while (n < deque_end(&tx->records) && !(RECORD(flow, n)->flags & RECORD_LIVE)) {
         n++;
     }
-    return n == tx->records.end;
+    return n == deque_end(&tx->records);
 }
 
 /* So many packets sent later must have arrived; 0: no number is enough. */
@@ -127,7 +127,7 @@ static void loss_detect(struct flow *flow, uint64_t now)
     const uint64_t patience = tx->newest_rtt + reordering_window(flow), enough = threshold(flow);
     uint64_t n = max_u64(tx->live_from, tx->records.base);
     tx->loss_at = NEVER;
-    for (; n < tx->records.end && n + 1 < tx->largest_acknowledged; n++) {
+    for (; n < deque_end(&tx->records) && n + 1 < tx->largest_acknowledged; n++) {
         const struct record *record = RECORD(flow, n);
         if (!(record->flags & RECORD_LIVE)) {
             continue;
@@ -206,19 +206,19 @@ static void lose_first(struct flow *flow, uint64_t now)
 {
     struct sender *tx = &flow->tx;
     const uint64_t from = max_u64(tx->live_from, tx->records.base);
-    uint64_t first = tx->records.end, least = NEVER;
-    for (uint64_t n = from; n < tx->records.end; n++) {
+    uint64_t first = deque_end(&tx->records), least = NEVER;
+    for (uint64_t n = from; n < deque_end(&tx->records); n++) {
         const struct record *record = RECORD(flow, n);
         if (!holds_something(record)) {
             continue;
         }
         const uint64_t urgency = record_urgency(flow, record);
-        if (first == tx->records.end || urgency < least) {
+        if (first == deque_end(&tx->records) || urgency < least) {
             first = n;
             least = urgency;
         }
     }
-    for (uint64_t n = from; n < tx->records.end && n <= first; n++) {
+    for (uint64_t n = from; n < deque_end(&tx->records) && n <= first; n++) {
         const struct record *record = RECORD(flow, n);
         if ((record->flags & RECORD_LIVE) && (n == first || !holds_something(record))) {
             mtu_lost(&flow->peer->mtu, record->length, record->time, now);
@@ -326,7 +326,8 @@ static uint32_t missing(const struct flow *flow, uint64_t waited_ns, uint64_t *e
     const struct sender *tx = &flow->tx;
     uint32_t count = 0;
     uint64_t n = max_u64(tx->largest_acknowledged, tx->records.base);
-    for (; n < tx->records.end && count <= TAIL_PACKETS && RECORD(flow, n)->time <= tx->newest_time + waited_ns; n++) {
+    for (; n < deque_end(&tx->records) && count <= TAIL_PACKETS && RECORD(flow, n)->time <= tx->newest_time + waited_ns;
+         n++) {
         count += (RECORD(flow, n)->flags & RECORD_LIVE) != 0;
     }
     *end = n;

@@ -33,7 +33,7 @@ size_t reply_transmit(struct transport *transport, uint8_t *buffer, struct trans
         length = reply->length;
         memcpy(buffer, reply->bytes, length);
         *path = reply->path;
-        replies->base++;
+        deque_drop(replies, 1);
     }
     if (length == 0) {
         deque_reset(replies, &transport->pool, sizeof(struct reply));

@@ -36,7 +36,7 @@ bool transport_send(struct transport *transport, struct flow *flow, const struct
 
 void send_check_lengths(struct flow *flow, uint64_t now)
 {
-    for (uint64_t n = flow->tx.messages.base; n < flow->tx.messages.end; n++) {
+    for (uint64_t n = flow->tx.messages.base; n < deque_end(&flow->tx.messages); n++) {
         if (OUTGOING(flow, n)->length > flow->tx.max_message) {
             flow_abort(flow, TRANSPORT_TOO_LONG, WIRE_REASON_ABORTED, now);
             return;
@@ -65,7 +65,7 @@ void send_trim(struct flow *flow)
 {
     struct sender *tx = &flow->tx;
     while (tx->messages.base < tx->next && OUTGOING(flow, tx->messages.base)->done) {
-        tx->messages.base++;
+        deque_drop(&tx->messages, 1);
     }
     if (deque_count(&tx->messages) == 0) {
         deque_reset(&tx->messages, &flow->transport->pool, sizeof(struct outgoing));
@@ -76,7 +76,7 @@ void send_trim(struct flow *flow)
 void send_fail(struct flow *flow, enum transport_status status)
 {
     struct sender *tx = &flow->tx;
-    for (uint64_t n = tx->messages.base; n < tx->messages.end; n++) {
+    for (uint64_t n = tx->messages.base; n < deque_end(&tx->messages); n++) {
         struct outgoing *message = OUTGOING(flow, n);
         if (!message->done) {
             message->done = true;
@@ -86,12 +86,12 @@ void send_fail(struct flow *flow, enum transport_status status)
     deque_reset(&tx->messages, &flow->transport->pool, sizeof(struct outgoing));
     deque_reset(&tx->again, &flow->transport->pool, sizeof(struct piece));
     tx->held_count = 0;
-    tx->next = tx->messages.end;
+    tx->next = deque_end(&tx->messages);
 }
 
 bool send_drained(const struct flow *flow)
 {
-    return flow->tx.next == flow->tx.messages.end && flow->tx.held_count == 0;
+    return flow->tx.next == deque_end(&flow->tx.messages) && flow->tx.held_count == 0;
 }
 
 bool send_credit(struct flow *flow, uint64_t bytes, uint32_t messages, uint64_t now)

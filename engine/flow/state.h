@@ -126,7 +126,7 @@ struct byte_ranges {
 
 struct sender {
     struct deque messages; /* struct outgoing, by message number */
-    struct deque records;  /* struct record, by packet number: base is the oldest in flight, end the next number */
+    struct deque records;  /* struct record, by packet number: base is the oldest in flight, the end the next number */
     struct deque pieces;   /* struct piece, of the records, in their order */
     struct deque again;    /* struct piece, lost */
     uint64_t next;         /* the first message that is not wholly sent and not held */
@@ -244,7 +244,7 @@ struct flow {
     struct sender tx;
     struct receiver rx;
 };
-static_assert(sizeof(struct flow) <= 1024, "100,000 idle flows are to be kept");
+static_assert(sizeof(struct flow) <= 976, "100,000 idle flows are to be kept");
 
 /* A client's open in progress. */
 struct opening {

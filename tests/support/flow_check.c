@@ -28,7 +28,7 @@ static void check_records(const struct flow *flow, uint64_t *sums)
 {
     const struct sender *tx = &flow->tx;
     uint32_t live = 0;
-    for (uint64_t n = tx->records.base; n < tx->records.end; n++) {
+    for (uint64_t n = tx->records.base; n < deque_end(&tx->records); n++) {
         const struct record *record = RECORD(flow, n);
         if (!(record->flags & RECORD_LIVE)) {
             continue;
@@ -39,7 +39,7 @@ static void check_records(const struct flow *flow, uint64_t *sums)
         }
     }
     assert(live == tx->in_flight);
-    for (uint64_t n = tx->again.base; n < tx->again.end; n++) {
+    for (uint64_t n = tx->again.base; n < deque_end(&tx->again); n++) {
         count_piece(flow, piece_at(&tx->again, n), sums);
     }
 }
@@ -51,12 +51,12 @@ static void check_sender(const struct flow *flow)
     uint64_t queued = 0;
     assert(sums);
     check_records(flow, sums);
-    assert(tx->messages.base <= tx->next && tx->next <= tx->messages.end);
+    assert(tx->messages.base <= tx->next && tx->next <= deque_end(&tx->messages));
     if (flow->state != FLOW_ENDED) {
-        assert(tx->next <= tx->begun && tx->begun <= tx->next + 1 && tx->begun <= tx->messages.end);
+        assert(tx->next <= tx->begun && tx->begun <= tx->next + 1 && tx->begun <= deque_end(&tx->messages));
         assert(tx->charged <= tx->credit_bytes && tx->begun <= tx->credit_messages);
     }
-    for (uint64_t n = tx->messages.base; n < tx->messages.end; n++) {
+    for (uint64_t n = tx->messages.base; n < deque_end(&tx->messages); n++) {
         const struct outgoing *message = OUTGOING(flow, n);
         assert(message->next <= message->length && message->acknowledged <= message->length);
         if (message->done) {
@@ -88,11 +88,11 @@ static void check_receiver(const struct flow *flow)
 {
     const struct receiver *rx = &flow->rx;
     uint32_t owed = 0;
-    assert(rx->messages.base <= rx->complete && rx->complete <= rx->messages.end);
-    assert(rx->messages.end <= rx->limit_messages || flow->state == FLOW_ENDED);
+    assert(rx->messages.base <= rx->complete && rx->complete <= deque_end(&rx->messages));
+    assert(deque_end(&rx->messages) <= rx->limit_messages || flow->state == FLOW_ENDED);
     assert(rx->delivered_bytes <= rx->charged && rx->released_bytes <= rx->delivered_bytes);
     assert(flow->settled || rx->charged <= rx->limit_bytes);
-    for (uint64_t n = rx->messages.base; n < rx->messages.end; n++) {
+    for (uint64_t n = rx->messages.base; n < deque_end(&rx->messages); n++) {
         const struct incoming *message = INCOMING(flow, n);
         if (message->known) {
             check_incoming(message);

@@ -56,17 +56,42 @@ Test(deque_push, keeps_elements_by_number)
         for (uint32_t i = 0; i < add; i++) {
             ((struct element *)deque_push(&deque, sizeof(struct element)))->number = next++;
         }
-        cr_assert_eq(deque.end, next);
-        for (uint64_t n = deque.base; n < deque.end; n += 1 + deque_count(&deque) / 4) {
+        cr_assert_eq(deque_end(&deque), next);
+        for (uint64_t n = deque.base; n < deque_end(&deque); n += 1 + deque_count(&deque) / 4) {
             cr_assert_eq(((struct element *)deque_at(&deque, n, sizeof(struct element)))->number, n);
         }
-        deque.base += drop < deque_count(&deque) ? drop : deque_count(&deque);
+        deque_drop(&deque, drop < deque.count ? drop : deque.count);
         if (deque_count(&deque) == 0) {
             deque_reset(&deque, &pool, sizeof(struct element));
             cr_assert_null(deque.slots);
         }
     }
     deque_reset(&deque, &pool, sizeof(struct element));
+    pool_fini(&pool);
+}
+
+Test(deque_cut, takes_the_newest_out)
+{
+    struct pool pool;
+    struct deque deque = {0};
+    pool_init(&pool, 1 << 20);
+    deque_skip(&deque);
+    cr_assert_eq(deque_end(&deque), 1);
+    cr_assert(deque_reserve(&deque, &pool, 20, sizeof(struct element)));
+    for (uint64_t n = 1; n <= 20; n++) {
+        ((struct element *)deque_push(&deque, sizeof(struct element)))->number = n;
+    }
+    deque_drop(&deque, 3);
+    deque_cut(&deque, 6);
+    cr_assert_eq(deque_count(&deque), 2);
+    cr_assert_not(deque_holds(&deque, 3));
+    cr_assert(deque_holds(&deque, 4) && deque_holds(&deque, 5));
+    cr_assert_not(deque_holds(&deque, 6));
+    cr_assert_eq(((struct element *)deque_at(&deque, 5, sizeof(struct element)))->number, 5);
+    ((struct element *)deque_push(&deque, sizeof(struct element)))->number = 6;
+    cr_assert_eq(deque_end(&deque), 7);
+    deque_reset(&deque, &pool, sizeof(struct element));
+    cr_assert_eq(deque.base, 7);
     pool_fini(&pool);
 }
 

@@ -138,8 +138,11 @@ static void fill_pieces(struct flow *flow, uint64_t now)
         const uint32_t count = (PIECES_MAX - (uint32_t)deque_count(&tx->pieces)) / (2 - (uint32_t)i);
         cr_assert(deque_reserve(&tx->pieces, pool, count, sizeof(struct piece)));
         cr_assert(deque_reserve(&tx->records, pool, 1, sizeof(struct record)));
-        *(struct record *)deque_push(&tx->records, sizeof(struct record)) = (struct record){
-            .time = now, .first_piece = (uint32_t)tx->pieces.end, .piece_count = (uint16_t)count, .flags = RECORD_LIVE};
+        *(struct record *)deque_push(&tx->records, sizeof(struct record)) =
+            (struct record){.time = now,
+                            .first_piece = (uint32_t)deque_end(&tx->pieces),
+                            .piece_count = (uint16_t)count,
+                            .flags = RECORD_LIVE};
         for (uint32_t k = 0; k < count; k++) {
             *(struct piece *)deque_push(&tx->pieces, sizeof(struct piece)) =
                 (struct piece){.message = (uint32_t)tx->messages.base - 1, .count = 1};

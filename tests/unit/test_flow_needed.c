@@ -78,7 +78,7 @@ static struct pair_flow *wide(struct pair *pair, uint32_t packets)
 static void lose_backwards(struct flow *flow, uint64_t now)
 {
     struct sender *tx = &flow->tx;
-    for (uint64_t n = tx->records.end; n > tx->records.base; n--) {
+    for (uint64_t n = deque_end(&tx->records); n > tx->records.base; n--) {
         cr_assert(record_lose(flow, n - 1));
     }
     cr_assert_eq(tx->in_flight, 0);
