@@ -184,30 +184,33 @@ static bool op_ended(struct transport_owner *owner, void *flow_user, enum transp
     return post_closed(owner->user, flow);
 }
 
-static void failed_append(struct channel *channel, struct channel_flow *flow)
+/* Only what the client opened fails so. */
+static void failed_append(struct channel *channel, const struct channel_flow *flow)
 {
-    if (channel->failed == NULL)
-        channel->failed = flow;
+    uint32_t index = (uint32_t)(flow - channel->opened);
+    if (channel->failed_count++ == 0)
+        channel->failed = index;
     else
-        channel->failed_tail->next = flow;
-    channel->failed_tail = flow;
+        channel->opened[channel->failed_tail].next_failed = index;
+    channel->failed_tail = index;
 }
 
 void channel_flow_fail(struct channel *channel, struct channel_flow *flow, int32_t status)
 {
     flow->status = status;
-    if (channel->failed != NULL || !post_closed(channel, flow))
+    if (channel->failed_count > 0 || !post_closed(channel, flow))
         failed_append(channel, flow);
 }
 
 static void post_failed(struct channel *channel)
 {
-    struct channel_flow *flow;
-    while ((flow = channel->failed) != NULL) {
-        struct channel_flow *next = flow->next;
+    while (channel->failed_count > 0) {
+        struct channel_flow *flow = &channel->opened[channel->failed];
+        uint32_t next = flow->next_failed;
         if (!post_closed(channel, flow))
             return;
         channel->failed = next;
+        channel->failed_count--;
     }
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The tables of a channel's flows. */
 #include <assert.h>
-#include <stdlib.h>
 
 #include "channel/pages.h"
 #include "channel_internal.h"
@@ -15,20 +14,12 @@ bool channel_flows_init(struct channel *channel)
     return channel->opened != NULL && channel->accepted != NULL && channel->accepted_free != NULL;
 }
 
-/* Of its `max` places the first `high` were used: reading untouched pages would take memory, and time. */
-static void table_fini(struct channel_flow **table, uint32_t high, uint32_t max)
-{
-    for (uint32_t i = 0; table != NULL && i < high; i++)
-        free(table[i]);
-    mn_pages_free(table, max, sizeof *table);
-}
-
 void channel_flows_fini(struct channel *channel)
 {
     for (; channel->flows_counted > 0; channel->flows_counted--)
         quota_flow_give(channel->user_flows);
-    table_fini(channel->opened, channel->opened_high, channel->max_flows);
-    table_fini(channel->accepted, channel->accepted_high, channel->max_flows);
+    mn_pages_free(channel->opened, channel->max_flows, sizeof *channel->opened);
+    mn_pages_free(channel->accepted, channel->max_flows, sizeof *channel->accepted);
     mn_pages_free(channel->accepted_free, channel->max_flows, sizeof *channel->accepted_free);
 }
 
@@ -38,36 +29,30 @@ static uint32_t index_of(uint64_t token)
 }
 
 /* The place of a token's index, or NULL if it is out of range. */
-static struct channel_flow **slot_of(const struct channel *channel, uint64_t token)
+static struct channel_flow *place_of(const struct channel *channel, uint64_t token)
 {
     if (index_of(token) >= channel->max_flows)
         return NULL;
-    struct channel_flow **table = (uint32_t)token & MN_TOKEN_ACCEPTED ? channel->accepted : channel->opened;
+    struct channel_flow *table = (uint32_t)token & MN_TOKEN_ACCEPTED ? channel->accepted : channel->opened;
     return &table[index_of(token)];
 }
 
 struct channel_flow *channel_flow_find(const struct channel *channel, uint64_t token)
 {
-    struct channel_flow **slot = slot_of(channel, token);
-    return slot != NULL && *slot != NULL && (*slot)->token == token ? *slot : NULL;
+    struct channel_flow *flow = place_of(channel, token);
+    return flow != NULL && token != 0 && flow->token == token ? flow : NULL;
 }
 
 bool channel_flow_token_free(const struct channel *channel, uint64_t token)
 {
-    struct channel_flow **slot = slot_of(channel, token);
-    return ((uint32_t)token & MN_TOKEN_ACCEPTED) == 0 && token >> 32 != 0 && slot != NULL && *slot == NULL;
+    const struct channel_flow *place = place_of(channel, token);
+    return ((uint32_t)token & MN_TOKEN_ACCEPTED) == 0 && token >> 32 != 0 && place != NULL && place->token == 0;
 }
 
 struct channel_flow *channel_flow_add(struct channel *channel, uint64_t token)
 {
-    struct channel_flow *flow = calloc(1, sizeof *flow);
-    if (flow == NULL)
-        return NULL;
-    flow->token = token;
-    if (((uint32_t)token & MN_TOKEN_ACCEPTED) == 0 && index_of(token) >= channel->opened_high)
-        channel->opened_high = index_of(token) + 1;
-    flow->counted = quota_flow_take(channel->user_flows);
-    *slot_of(channel, token) = flow;
+    struct channel_flow *flow = place_of(channel, token);
+    *flow = (struct channel_flow){.token = token, .counted = quota_flow_take(channel->user_flows)};
     channel->flow_count++;
     channel->flows_counted += flow->counted;
     return flow;
@@ -75,13 +60,12 @@ struct channel_flow *channel_flow_add(struct channel *channel, uint64_t token)
 
 static void drop(struct channel *channel, struct channel_flow *flow)
 {
-    *slot_of(channel, flow->token) = NULL;
     channel->flow_count--;
     if (flow->counted) {
         channel->flows_counted--;
         quota_flow_give(channel->user_flows);
     }
-    free(flow);
+    *flow = (struct channel_flow){0};
 }
 
 struct channel_flow *channel_flow_add_accepted(struct channel *channel)
@@ -92,8 +76,6 @@ struct channel_flow *channel_flow_add_accepted(struct channel *channel)
     uint32_t index = reuse ? channel->accepted_free[channel->accepted_free_count - 1] : channel->accepted_high;
     uint32_t generation = channel->accepted_generation + 1 == 0 ? 1 : channel->accepted_generation + 1;
     struct channel_flow *flow = channel_flow_add(channel, (uint64_t)generation << 32 | MN_TOKEN_ACCEPTED | index);
-    if (flow == NULL)
-        return NULL;
     if (!flow->counted) {
         drop(channel, flow);
         return NULL;

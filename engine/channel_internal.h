@@ -4,6 +4,7 @@
 #ifndef MACHNET_ENGINE_CHANNEL_INTERNAL_H
 #define MACHNET_ENGINE_CHANNEL_INTERNAL_H
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,15 +22,16 @@
  * application and CLOSED was posted to it: so its token is in use, on both sides, exactly while the entry exists.
  */
 struct channel_flow {
-    uint64_t token;
-    struct flow *flow;         /* the transport's; NULL: it never had one, or it was told to close it */
-    struct channel_flow *next; /* in `failed` */
-    int32_t status;            /* why it ended; MACHNET_OK: it has not, or nothing went wrong */
-    uint32_t lent;             /* messages that the application holds */
-    bool counted;              /* among the flows of the user; others fail at once */
+    uint64_t token;       /* 0: the place is free */
+    struct flow *flow;    /* the transport's; NULL: it never had one, or it was told to close it */
+    int32_t status;       /* why it ended; MACHNET_OK: it has not, or nothing went wrong */
+    uint32_t lent;        /* messages that the application holds */
+    uint32_t next_failed; /* index of the next of `failed` */
+    bool counted;         /* among the flows of the user; others fail at once */
     bool close_taken;
     bool closed_posted;
 };
+static_assert(sizeof(struct channel_flow) <= 32, "100,000 idle flows are to be kept");
 
 /* A message that the application holds. */
 struct lease {
@@ -80,15 +82,15 @@ struct channel {
     uint32_t lent_extents;
     uint64_t lent_bytes;
 
-    struct channel_flow **opened, **accepted; /* by index, which the client or we chose; max_flows each */
-    uint32_t opened_high;                     /* indices from here on were never used */
-    uint32_t *accepted_free;                  /* stack of free indices below accepted_high */
+    struct channel_flow *opened, *accepted; /* by index, which the client or we chose; max_flows each */
+    uint32_t *accepted_free;                /* stack of free indices below accepted_high */
     uint32_t accepted_free_count, accepted_high, accepted_generation;
     uint32_t flow_count, flows_counted, max_flows;
-    struct quota_flows *user_flows;            /* not owned */
-    struct channel_flow *failed, *failed_tail; /* whose CLOSED did not come from the transport and waits for room */
-    uint32_t sends_in_flight;                  /* SENDs without a completion in the ring */
-    uint32_t blocked;                          /* BLOCKED_*: something waits for that */
+    struct quota_flows *user_flows; /* not owned */
+    uint32_t failed, failed_tail;   /* opened flows whose CLOSED is not from the transport and waits for room; */
+    uint32_t failed_count;          /* the first, the last, how many */
+    uint32_t sends_in_flight;       /* SENDs without a completion in the ring */
+    uint32_t blocked;               /* BLOCKED_*: something waits for that */
 
     int signal_fd, event;
     char name[MN_NAME_BYTES];
@@ -123,8 +125,8 @@ struct channel_flow *channel_flow_find(const struct channel *channel, uint64_t t
 /* True if `token` may be used for a new flow by the client: its kind, index and generation are in range and the index
  * is free. */
 bool channel_flow_token_free(const struct channel *channel, uint64_t token);
-/* Adds a flow under `token`, which is free (NULL: memory is short), or under one that we choose (NULL also at a limit).
- * The first is not counted if the user has as many flows as one may. */
+/* Adds a flow under `token`, which is free, or under one that we choose (NULL: at a limit). The first is not counted if
+ * the user has as many flows as one may. */
 struct channel_flow *channel_flow_add(struct channel *channel, uint64_t token);
 struct channel_flow *channel_flow_add_accepted(struct channel *channel);
 /* Frees the entry if nothing keeps it any more. */

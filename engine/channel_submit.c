@@ -105,8 +105,6 @@ static int submit_open(struct channel *channel, const struct mn_submission_open 
     if (open->flags != 0 || open->zero16 != 0 || open->zero != 0 || !channel_flow_token_free(channel, open->flow))
         return MACHNET_EPROTOCOL;
     struct channel_flow *flow = channel_flow_add(channel, open->flow);
-    if (flow == NULL)
-        return MACHNET_ENOMEM; /* no entry, so no way to answer */
     int32_t status = open_flow(channel, flow, open, now);
     if (status != MACHNET_OK)
         channel_flow_fail(channel, flow, status);
