@@ -332,9 +332,10 @@ struct transport {
     struct heap heap;
     uint64_t late_at; /* when our loop was last seen to be late */
     struct flow **flows; /* by the index in their cids */
-    uint32_t flow_slots, flow_count, half_open;
-    uint32_t *free_slots;
-    uint32_t free_count;
+    uint32_t flow_slots, flow_capacity; /* of them were used; there are */
+    uint32_t flow_count, half_open;
+    uint32_t *free_slots; /* a stack of those used that are free, */
+    uint32_t free_count;  /* flow_count + free_count == flow_slots */
     struct hash_index by_remote; /* struct flow by its remote key, */
     struct hash_index peers;     /* struct peer and */
     struct hash_index hosts;     /* struct host by theirs: strangers make us look into all of them */

@@ -14,9 +14,10 @@ enum { INDEX_BITS = 18, RANDOM_BITS = 40 };
 /* Falling asleep and being woken by a timer, about: more than an ACK ahead of its time costs. */
 #define SLEEP_COST_NS MICROSECONDS(30)
 
+/* What was never used is not touched, so that it takes no memory. */
 static bool table_grow(struct transport *transport)
 {
-    uint32_t slots = transport->flow_slots ? 2 * transport->flow_slots : 64;
+    uint32_t slots = transport->flow_capacity ? 2 * transport->flow_capacity : 64;
     struct flow **flows = realloc(transport->flows, slots * sizeof(struct flow *));
     if (!flows) {
         return false;
@@ -27,11 +28,7 @@ static bool table_grow(struct transport *transport)
         return false;
     }
     transport->free_slots = free_slots;
-    for (uint32_t i = slots; i-- > transport->flow_slots;) {
-        flows[i] = NULL;
-        free_slots[transport->free_count++] = i;
-    }
-    transport->flow_slots = slots;
+    transport->flow_capacity = slots;
     return true;
 }
 
@@ -65,7 +62,8 @@ struct flow *flow_new(struct transport *transport, struct transport_owner *owner
 {
     uint32_t max_flows = transport->config.max_flows <= INDEX_MASK + 1 ? transport->config.max_flows : INDEX_MASK + 1;
     *status = TRANSPORT_NO_MEMORY;
-    if (transport->flow_count >= max_flows || (transport->free_count == 0 && !table_grow(transport))) {
+    const bool full = transport->flow_count == transport->flow_capacity;
+    if (transport->flow_count >= max_flows || (full && !table_grow(transport))) {
         return NULL;
     }
     struct flow *flow = calloc(1, sizeof *flow);
@@ -82,7 +80,7 @@ struct flow *flow_new(struct transport *transport, struct transport_owner *owner
         free(flow);
         return NULL;
     }
-    uint32_t index = transport->free_slots[--transport->free_count];
+    uint32_t index = transport->free_count > 0 ? transport->free_slots[--transport->free_count] : transport->flow_slots++;
     flow->cid = cid_new(transport, index);
     transport->flows[index] = flow;
     transport->flow_count++;

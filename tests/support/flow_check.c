@@ -133,6 +133,7 @@ void flow_check(const struct transport *transport)
         }
     }
     assert(flows == transport->flow_count && flows + transport->free_count == transport->flow_slots);
+    assert(transport->flow_slots <= transport->flow_capacity);
     assert(half_open == transport->half_open);
     assert(!transport->reap);
 }
