@@ -22,24 +22,24 @@ enum {
 
 static bool seen(const struct receiver *rx, uint64_t number)
 {
-    return rx->seen[number % NUMBERS_TRACKED / 64] >> (number % 64) & 1;
+    return rx->seen->bits[number % NUMBERS_TRACKED / 64] >> (number % 64) & 1;
 }
 
 static void mark(struct receiver *rx, uint64_t number)
 {
-    rx->seen[number % NUMBERS_TRACKED / 64] |= UINT64_C(1) << (number % 64);
+    rx->seen->bits[number % NUMBERS_TRACKED / 64] |= UINT64_C(1) << (number % 64);
 }
 
 static void unmark(struct receiver *rx, uint64_t number)
 {
-    rx->seen[number % NUMBERS_TRACKED / 64] &= ~(UINT64_C(1) << (number % 64));
+    rx->seen->bits[number % NUMBERS_TRACKED / 64] &= ~(UINT64_C(1) << (number % 64));
 }
 
 /* The lowest number that is remembered. */
 static uint64_t floor_of(const struct receiver *rx)
 {
     const uint64_t window = rx->next_number > NUMBERS_TRACKED ? rx->next_number - NUMBERS_TRACKED : 0;
-    return max_u64(window, rx->seen ? rx->floor : rx->run);
+    return max_u64(window, rx->seen ? rx->seen->floor : rx->run);
 }
 
 bool number_is_new(const struct flow *flow, uint64_t number)
@@ -53,7 +53,7 @@ bool number_is_new(const struct flow *flow, uint64_t number)
 
 static uint32_t seen_log2(void)
 {
-    return pool_log2(NUMBERS_TRACKED / 8);
+    return pool_log2(sizeof(struct seen));
 }
 
 void numbers_forget(struct flow *flow)
@@ -79,8 +79,8 @@ bool number_reserve(struct flow *flow, uint64_t number)
     if (!rx->seen) {
         return false;
     }
-    memset(rx->seen, 0, NUMBERS_TRACKED / 8);
-    rx->floor = rx->run;
+    memset(rx->seen, 0, sizeof *rx->seen);
+    rx->seen->floor = rx->run;
     for (uint64_t n = floor_of(rx); n < rx->next_number; n++) {
         mark(rx, n);
     }
@@ -108,7 +108,7 @@ static uint64_t run_begin(const struct receiver *rx, uint64_t top, uint64_t floo
 {
     uint64_t n = top;
     while (n > floor) {
-        const uint64_t word = rx->seen[(n - 1) % NUMBERS_TRACKED / 64];
+        const uint64_t word = rx->seen->bits[(n - 1) % NUMBERS_TRACKED / 64];
         const uint32_t in_word = (uint32_t)((n - 1) % 64) + 1;            /* from bit 0 to that of n - 1 */
         const uint64_t ends = (of_seen ? ~word : word) << (64 - in_word); /* the topmost bit is that of n - 1 */
         if (ends != 0) {

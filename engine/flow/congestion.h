@@ -26,14 +26,14 @@ struct congestion {
     uint32_t host_noise_ns; /* of a delay so much may come from the hosts */
     uint32_t gap_ns;        /* between two packets; 0: not paced */
     uint32_t undo;          /* the window before the newest answer to losses */
-    uint32_t undo_losses;   /* so many of them must turn out to have arrived for the answer to be taken back */
     uint32_t undo_timeout;  /* swift: the window before silence was answered, until that proves right; 0 */
+    uint32_t held_back;     /* swift: of the window, for the rest of this round */
     uint64_t answered_from, answered; /* losses of packets in [answered_from, answered) were answered together */
     uint64_t round_end;               /* swift: a round is over when a packet from this number on is acknowledged */
     uint64_t emptied_at;              /* swift: when the path was last found without a queue */
-    uint32_t held_back;               /* swift: of the window, for the rest of this round; the same */
     uint32_t round_delay_ns;          /* sum of the delays of this round */
-    uint32_t round_acknowledged;      /* packets */
+    uint16_t undo_losses;             /* so many losses must turn out to have arrived for the answer to be taken back */
+    uint16_t round_acknowledged;      /* packets */
     uint16_t round_samples;           /* how many */
     uint16_t tally_acknowledged, tally_lost; /* packets since losses were last weighed */
     uint8_t kind;                            /* enum congestion_kind */

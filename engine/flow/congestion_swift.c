@@ -148,7 +148,7 @@ static void weigh_losses(struct congestion *congestion, uint64_t next)
         return;
     }
     congestion->undo = congestion->window;
-    congestion->undo_losses = lost - by_chance;
+    congestion->undo_losses = (uint16_t)(lost - by_chance);
     congestion->slow_start = false;
     set_window(congestion, (uint64_t)congestion->window * (2 * lost < all ? all - lost : all / 2) / all);
     congestion->threshold = congestion->window;
@@ -230,7 +230,7 @@ static uint16_t counted(uint16_t count, uint32_t more)
 static void swift_acknowledged(struct congestion *congestion, const struct congestion_ack *ack)
 {
     congestion->tally_acknowledged = counted(congestion->tally_acknowledged, ack->acknowledged);
-    congestion->round_acknowledged += ack->acknowledged;
+    congestion->round_acknowledged = counted(congestion->round_acknowledged, ack->acknowledged);
     if (ack->rtt_ns != 0) {
         const uint64_t delay = ack->rtt_ns > ack->min_rtt_ns ? ack->rtt_ns - ack->min_rtt_ns : 0;
         add_sample(congestion, delay);

@@ -93,7 +93,7 @@ size_t handshake_transmit(struct flow *flow, uint8_t *buffer, size_t capacity, u
     if (flow->state == FLOW_OPENING) {
         return transmit_init(flow, buffer, capacity, now);
     }
-    flow->tx.backoff++; /* until the flow is open: how many ACCEPTs went out, the last at: */
+    flow->tx.backoff = count_on(flow->tx.backoff); /* until the flow is open: how many ACCEPTs went out, the last at: */
     flow->tx.probe_from = now;
     struct wire_handshake handshake;
     struct wire_header header = {

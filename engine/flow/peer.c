@@ -140,7 +140,7 @@ void peer_limit_payload(struct flow *flow, uint32_t peer_limit)
 {
     struct mtu *mtu = &flow->peer->mtu;
     uint64_t limit = min_u64(flow->path.max_udp_payload, min_u64(peer_limit, WIRE_PACKET_MAX));
-    flow->tx.max_payload = (uint32_t)max_u64(limit, WIRE_PAYLOAD_MIN_MTU);
+    flow->tx.max_payload = (uint16_t)max_u64(limit, WIRE_PAYLOAD_MIN_MTU);
     if (mtu->ceiling == 0) {
         mtu_init(mtu, flow->tx.max_payload, trusted_payload(&flow->path));
     } else {

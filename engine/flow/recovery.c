@@ -264,11 +264,12 @@ static void probe_tail(struct flow *flow, uint64_t now)
 static void time_out(struct flow *flow, uint64_t now)
 {
     struct sender *tx = &flow->tx;
-    tx->backoff++;
+    tx->backoff = count_on(tx->backoff);
     flow->transport->counters.probe_timeouts++;
-    if (tx->silent++ == 0) {
+    if (tx->silent == 0) {
         tx->silent_from = now;
     }
+    tx->silent = count_on(tx->silent);
     if (tx->silent == 2) {
         congestion_timed_out(&tx->congestion, now);
     }

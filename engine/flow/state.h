@@ -160,21 +160,26 @@ struct sender {
     bool probe : 1;            /* one packet may go beyond the window, and must elicit an ACK; */
     bool single : 1;           /* it holds what the receiver needs first, and no other piece */
     uint64_t queued_bytes;
-    uint32_t max_payload; /* UDP payload that our interface and the peer allow; what the path carries: peer->mtu */
+    uint16_t max_payload; /* UDP payload that our interface and the peer allow; what the path carries: peer->mtu */
+    uint8_t backoff;      /* retransmission timeouts since a packet or message was acknowledged, or the peer has room again */
+    uint8_t silent;       /* retransmission timeouts since the last sign of life; neither counts beyond COUNT_MAX */
     uint32_t max_message; /* bytes of the longest message that the peer takes */
-    uint32_t backoff;     /* retransmission timeouts since a packet or message was acknowledged, or the peer has room again */
-    uint32_t silent;      /* retransmission timeouts since the last sign of life */
     uint64_t silent_from; /* the first of them */
     uint64_t pace_at; /* before that no packet with messages goes out */
     struct congestion congestion;
+};
+
+/* Of the last NUMBERS_TRACKED packet numbers those that were received. */
+struct seen {
+    uint64_t floor;                      /* lower numbers count as received, and are not spoken of */
+    uint64_t bits[NUMBERS_TRACKED / 64]; /* bit n mod NUMBERS_TRACKED: n was */
 };
 
 struct receiver {
     struct deque messages; /* struct incoming; base is the next to be delivered */
     uint64_t complete;     /* all messages below it are complete; base <= complete <= end */
     uint64_t next_number;  /* largest packet number received + 1; 0: none */
-    uint64_t *seen; /* from the pool while a number is missing; bit n mod NUMBERS_TRACKED: n was received, of the last NUMBERS_TRACKED */
-    uint64_t floor; /* with `seen`: lower numbers count as received, and are not spoken of */
+    struct seen *seen;     /* from the pool while a number is missing */
     uint64_t run; /* all from here to next_number - 1 were received, as far back as is remembered; run - 1 was not */
     uint64_t largest_time;
     uint64_t ack_at;         /* an ACK is due; NEVER */
@@ -203,13 +208,15 @@ struct flow {
     struct transport_owner *owner; /* not owned; NULL: closed */
     void *user;
     struct peer *peer;
-    struct opening *opening; /* while OPENING */
+    union {
+        struct opening *opening; /* of a client's flow, while OPENING; NULL */
+        uint64_t listener;       /* its id, of an accepted flow */
+    };
     struct heap_timer timer;
     struct transport_path path;
     uint64_t remote_cid; /* the peer's */
     uint64_t cid; /* ours */
     uint64_t peer_epoch, nonce;
-    uint64_t listener; /* its id, of an accepted flow */
     uint16_t local_port, remote_port;
     uint16_t init_number;  /* of the INIT to be answered */
     uint16_t reset_reason; /* enum wire_reason */
@@ -239,12 +246,16 @@ struct flow {
     uint64_t packets_sent, packets_received, packets_lost, packets_retransmitted;
     uint64_t messages_sent, messages_received, bytes_sent, bytes_received;
     struct flow *owner_prev, *owner_next, *peer_prev, *peer_next;
-    struct flow *transmit_prev, *transmit_next, *undelivered_prev, *undelivered_next;
-    struct flow *waiting_prev, *waiting_next, *refused_prev, *refused_next, *reap_next;
+    union {
+        struct flow *transmit_prev;
+        struct flow *reap_next; /* when GONE: no such flow is among those that transmit */
+    };
+    struct flow *transmit_next, *undelivered_prev, *undelivered_next;
+    struct flow *waiting_prev, *waiting_next, *refused_prev, *refused_next;
     struct sender tx;
     struct receiver rx;
 };
-static_assert(sizeof(struct flow) <= 976, "100,000 idle flows are to be kept");
+static_assert(sizeof(struct flow) <= 936, "100,000 idle flows are to be kept");
 
 /* A client's open in progress. */
 struct opening {
@@ -377,6 +388,14 @@ static inline uint64_t max_u64(uint64_t a, uint64_t b)
 static inline uint64_t number_from(uint64_t base, uint32_t low)
 {
     return base + (uint32_t)(low - (uint32_t)base);
+}
+
+enum { COUNT_MAX = UINT8_MAX };
+
+/* Of what happens ever again only the first few times make a difference. */
+static inline uint8_t count_on(uint8_t count)
+{
+    return count < COUNT_MAX ? (uint8_t)(count + 1) : count;
 }
 
 static inline bool flow_on_network(const struct flow *flow)

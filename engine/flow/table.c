@@ -224,8 +224,10 @@ void flow_forget(struct flow *flow)
     numbers_forget(flow);
     heap_set(&transport->heap, &flow->timer, NEVER);
     peer_leave(flow);
-    free(flow->opening);
-    flow->opening = NULL;
+    if (!flow->accepted_side) {
+        free(flow->opening);
+        flow->opening = NULL;
+    }
     flow_settle(flow);
 }
 

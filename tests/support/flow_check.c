@@ -107,7 +107,8 @@ static void check_flow(const struct transport *transport, const struct flow *flo
 {
     assert(flow->transport == transport && flow->state <= FLOW_GONE);
     assert((flow->peer == NULL) == (flow->state == FLOW_GONE));
-    assert((flow->opening != NULL) == (flow->state == FLOW_OPENING));
+    assert(flow->accepted_side || (flow->opening != NULL) == (flow->state == FLOW_OPENING));
+    assert(!flow->accepted_side || flow->state != FLOW_OPENING);
     assert(!flow->in_opening || (flow->in_transmit && flow->state == FLOW_OPENING));
     assert(!flow->in_transmit || flow->state != FLOW_GONE);
     assert(!flow->in_undelivered || flow->owner);
