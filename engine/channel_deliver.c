@@ -180,7 +180,7 @@ static bool op_ended(struct transport_owner *owner, void *flow_user, enum transp
 {
     struct channel_flow *flow = flow_user;
     bool as_asked = flow->close_taken && status == TRANSPORT_ABORTED;
-    flow->status = as_asked ? MACHNET_OK : status_of(status);
+    flow->status = (int16_t)(as_asked ? MACHNET_OK : status_of(status));
     return post_closed(owner->user, flow);
 }
 
@@ -197,7 +197,7 @@ static void failed_append(struct channel *channel, const struct channel_flow *fl
 
 void channel_flow_fail(struct channel *channel, struct channel_flow *flow, int32_t status)
 {
-    flow->status = status;
+    flow->status = (int16_t)status;
     if (channel->failed_count > 0 || !post_closed(channel, flow))
         failed_append(channel, flow);
 }

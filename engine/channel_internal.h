@@ -22,16 +22,18 @@
  * application and CLOSED was posted to it: so its token is in use, on both sides, exactly while the entry exists.
  */
 struct channel_flow {
-    uint64_t token;       /* 0: the place is free */
-    struct flow *flow;    /* the transport's; NULL: it never had one, or it was told to close it */
-    int32_t status;       /* why it ended; MACHNET_OK: it has not, or nothing went wrong */
-    uint32_t lent;        /* messages that the application holds */
-    uint32_t next_failed; /* index of the next of `failed` */
-    bool counted;         /* among the flows of the user; others fail at once */
-    bool close_taken;
-    bool closed_posted;
+    uint64_t token;    /* 0: the place is free */
+    struct flow *flow; /* the transport's; NULL: it never had one, or it was told to close it */
+    union {
+        uint32_t lent;        /* messages that the application holds */
+        uint32_t next_failed; /* of a flow in `failed`, which never had a message: the index of the next */
+    };
+    int16_t status;   /* why it ended; MACHNET_OK: it has not, or nothing went wrong */
+    bool counted : 1; /* among the flows of the user; others fail at once */
+    bool close_taken : 1;
+    bool closed_posted : 1;
 };
-static_assert(sizeof(struct channel_flow) <= 32, "100,000 idle flows are to be kept");
+static_assert(sizeof(struct channel_flow) <= 24, "100,000 idle flows are to be kept");
 
 /* A message that the application holds. */
 struct lease {
