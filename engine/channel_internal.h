@@ -25,8 +25,8 @@ struct channel_flow {
     uint64_t token;    /* 0: the place is free */
     struct flow *flow; /* the transport's; NULL: it never had one, or it was told to close it */
     union {
-        uint32_t lent;        /* messages that the application holds */
-        uint32_t next_failed; /* of a flow in `failed`, which never had a message: the index of the next */
+        uint32_t lent;        /* while it has `flow`: messages that the application holds */
+        uint32_t next_failed; /* of one in `failed`, which never has: the index of the next */
     };
     int16_t status;   /* why it ended; MACHNET_OK: it has not, or nothing went wrong */
     bool counted : 1; /* among the flows of the user; others fail at once */

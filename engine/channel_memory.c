@@ -337,12 +337,13 @@ static void give_back(struct channel *channel, struct given_back *back, uint64_t
         back->flow = channel_flow_find(channel, token);
     }
     struct channel_flow *flow = back->flow;
-    if (flow != NULL)
+    /* A client that breaks the rules may have used the token again: without a flow of the transport the entry counts nothing. */
+    if (flow != NULL && flow->flow != NULL) {
         flow->lent--;
-    if (flow != NULL && flow->flow != NULL)
         transport_release_add(&back->sum, length);
-    else
+    } else {
         transport_released_orphan(channel->transport, &channel->owner, length);
+    }
 }
 
 /* False: it names nothing that is lent. */

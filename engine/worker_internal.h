@@ -45,7 +45,7 @@ struct worker {
     struct message_list commands; /* taken out of it, in their order */
     int epoll;
     bool nic_wakes; /* the NIC has descriptors to sleep on */
-    bool nic_quiet; /* they said, or its last packets did, that nothing is there: one turn need not ask */
+    bool nic_quiet; /* they said, or its last packets did, that nothing is there: one look need not ask */
     struct nic *loop;
     struct nic_queue *ports[PORT_COUNT];
     uint32_t last_port; /* of the last packet sent: the next is most likely for it, too */
@@ -64,8 +64,8 @@ struct worker {
     bool posted;          /* in this turn, to some application */
     bool delivered;       /* the same: messages or events */
     bool asked;           /* in this turn, by some application */
-    bool looked;          /* in this turn, at the network */
     bool submitted;       /* the same: not by releases alone */
+    uint32_t looks_owed;  /* at the network: of the turn before, 0 or 1 */
     enum awaited awaited; /* since `last_progress`, when messages last moved */
     uint64_t last_progress;
     struct mn_patience patience[AWAITED_COUNT];

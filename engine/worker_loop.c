@@ -16,7 +16,7 @@ enum { EVENTS_PER_LOOK = 64, YIELD_COST = 8 };
 #define LOOK_NS UINT64_C(10000)         /* a busy worker looks so often whether a sleeping channel calls */
 #define YIELD_EVERY_NS UINT64_C(3000)   /* without work: how often others may have the processor */
 #define YIELD_RARELY_NS UINT64_C(24000) /* the same, if that has brought us nothing again and again */
-#define YIELD_RAREST_NS UINT64_C(96000) /* and where one in vain takes long: so rarely that a YIELD_COST-th is lost */
+#define YIELD_RAREST_NS UINT64_C(96000) /* where one in vain is dear: a YIELD_COST-th of the time, or this */
 #define YIELD_TAKEN_NS UINT64_C(1000)   /* a yield that takes so long was taken */
 #define SHARED_NS UINT64_C(10000000)    /* so long after it we expect another one to be */
 #define YIELD_BUSY_NS UINT64_C(50000)   /* with work: how often, if the processor is shared */
@@ -97,11 +97,13 @@ uint32_t worker_turn(struct worker *worker, uint64_t now)
     work += asked;
     /* What applications ask for does not wait for a look at the network, which may be a call of the kernel: that comes in the next turn, and
      * before timeouts, since what they wait for may have come. */
-    worker->looked = asked == 0 || !worker->looked;
-    if (worker->looked) {
+    if (asked > 0 && worker->looks_owed == 0) {
+        worker->looks_owed = 1;
+    } else {
         work += worker_receive(worker, now);
         if (now >= transport_next_timeout(worker->transport))
             transport_timeout(worker->transport, now);
+        worker->looks_owed = 0;
     }
     /* Applications first: what they wait for is there, and the network's answer is a round trip away. */
     work += worker_flush_channels(worker);
@@ -166,12 +168,12 @@ static void yield(struct worker *worker, bool busy)
  * it half as often, down to so rarely that it costs us little; those that had something for us as often as at first. */
 static void learn_from_offer(struct worker *worker)
 {
-    const uint64_t cheap_ns = YIELD_COST * worker->yield_took_ns;
+    uint64_t most_ns = YIELD_COST * worker->yield_took_ns;
+    most_ns = most_ns < YIELD_RARELY_NS ? YIELD_RARELY_NS : most_ns > YIELD_RAREST_NS ? YIELD_RAREST_NS : most_ns;
     if (worker->asked)
         worker->yield_every_ns = YIELD_EVERY_NS;
-    else if (worker->yield_every_ns < YIELD_RARELY_NS ||
-             (worker->yield_every_ns < cheap_ns && worker->yield_every_ns < YIELD_RAREST_NS))
-        worker->yield_every_ns *= 2;
+    else
+        worker->yield_every_ns = 2 * worker->yield_every_ns < most_ns ? 2 * worker->yield_every_ns : most_ns;
     worker->offered = false;
 }
 

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /* Packets between the ports of a worker, other workers, and its transport. */
+#include <assert.h>
+
 #include "machnet/machnet.h"
 #include "wire/wire.h"
 #include "worker_internal.h"
 
 enum {
     TRANSMIT_PER_TURN = 128,
-    LOOP_BURSTS = 4, /* the loopback port is emptied in a turn: 4 * NIC_BURST >= TRANSMIT_PER_TURN */
+    LOOP_BURSTS = 4, /* the loopback port is emptied when it is looked at */
     HANDOVER_BURSTS = 4,
     NOTICES_PER_TURN = 16,
 };
+static_assert(LOOP_BURSTS * NIC_BURST >= 2 * TRANSMIT_PER_TURN,
+              "a turn that has sent may be followed by one that sends before it looks");
 
 /* enum wire_type, or none of them. */
 static unsigned type_of(const struct nic_packet *packet)
@@ -172,13 +176,14 @@ static uint32_t take_notices(struct worker *worker, uint64_t now)
 static uint32_t receive_from_nic(struct worker *worker, uint64_t now)
 {
     const uint64_t timer_ns = worker->ports[PORT_NIC]->timer_ns;
-    if (worker->nic_quiet && (timer_ns == 0 || now < timer_ns)) {
+    if (worker->nic_quiet && !worker->asked && (timer_ns == 0 || now < timer_ns)) {
         worker->nic_quiet = false;
         return 0;
     }
-    const uint32_t count = receive_from(worker, worker->ports[PORT_NIC], 1, now);
+    const uint32_t bursts = 1 + worker->looks_owed;
+    const uint32_t count = receive_from(worker, worker->ports[PORT_NIC], bursts, now);
     const bool polls = worker->config.poll == WORKER_POLL_SPIN || worker_patience_ns(worker) > 0;
-    worker->nic_quiet = count < NIC_BURST && worker->nic_wakes && !polls;
+    worker->nic_quiet = count < bursts * NIC_BURST && worker->nic_wakes && !polls;
     return count;
 }
 

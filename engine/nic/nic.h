@@ -80,8 +80,8 @@ struct nic_queue {
     const struct nic_ops *ops;
     struct nic *nic;
     uint32_t index;
-    /* For back ends that have to do something at a time of their own. The worker sets now_ns before each turn, and calls `receive` at timer_ns
-     * (0: never) at the latest. */
+    /* For back ends that have to do something at a time of their own. The worker sets now_ns before each turn, and calls `receive` in the
+     * first turn after timer_ns (0: never) or the next one. */
     uint64_t now_ns;
     uint64_t timer_ns;
     struct nic_counters counters;

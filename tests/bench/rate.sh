@@ -60,7 +60,7 @@ yield_floor=$directory/yield_floor
 groups=$((window > 1 ? 2 : 1))
 floor() {
     "${realtime[@]}" "$yield_floor" --cores "$cores" --duration "$seconds" --warmup 0.2 --size "$size" --groups "$groups" \
-        --requests $((window / groups))
+        --requests $(((window + groups - 1) / groups))
 }
 
 columns=(messages_per_second "p50 rtt_us" "p99 rtt_us" "client cpu_ns_per_message" "server cpu_ns_per_message"

@@ -140,10 +140,10 @@ def test_nothing_leaks_in_the_engine():
         before = [(descriptors(engine), mapped_shared_kb(engine)) for engine in (one, two)]
         for _ in range(6):
             once()
-        after = [(descriptors(engine), mapped_shared_kb(engine)) for engine in (one, two)]
-        for (fds_before, kb_before), (fds_after, kb_after) in zip(before, after):
-            assert fds_after <= fds_before, (before, after)
-            assert kb_after <= kb_before + 256, (before, after)
+        for engine, (fds, kb) in zip((one, two), before):
+            # the connection that the last status came by may be there a moment longer
+            harness.wait_until(lambda e=engine, most=fds: descriptors(e) <= most, 2, "no descriptor is left")
+            assert mapped_shared_kb(engine) <= kb + 256, (before, mapped_shared_kb(engine))
 
 
 def test_aborted_by_its_application():

@@ -267,15 +267,14 @@ static bool graceful(const struct end *end)
 /* A peer's application may never have learnt of a flow. */
 static bool may_be_unaccepted(const struct ledger *ledger)
 {
-    return ledger->owners_die || ledger->engines_restart || ledger->nobody_listens || ledger->few_flows ||
-           ledger->long_bursts;
+    return ledger->owners_die || ledger->engines_restart || ledger->nobody_listens || ledger->few_flows;
 }
 
 /* The peer has given up the flow, and not because this side had. */
 static bool peer_gave_up(const struct ledger *ledger, const struct end *peer)
 {
     if (!peer) {
-        return may_be_unaccepted(ledger);
+        return may_be_unaccepted(ledger) || ledger->long_bursts;
     }
     bool told_by_us =
         peer->status == TRANSPORT_RESET || peer->status == TRANSPORT_CLOSED || peer->status == TRANSPORT_OK;

@@ -39,6 +39,7 @@ static void check_records(const struct flow *flow, uint64_t *sums)
         }
     }
     assert(live == tx->in_flight);
+    assert(!tx->single || tx->probe);
     for (uint64_t n = tx->again.base; n < deque_end(&tx->again); n++) {
         count_piece(flow, piece_at(&tx->again, n), sums);
     }

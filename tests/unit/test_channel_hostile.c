@@ -192,14 +192,19 @@ Test(channel_hostile, index_beyond_its_ring__breaks_the_rules)
     }
 }
 
+/* To no address: answered at once. */
+static void open_in_vain(uint64_t flow)
+{
+    struct mn_submission_open open = {.op = MN_OP_OPEN, .remote_port = 1, .flow = flow, .timeout_ns = MS};
+    bench_submit(&breaker, &open);
+}
+
 Test(channel_hostile, deliveries_index_that_goes_back__breaks_the_rules)
 {
     bench_connect(&sender, token, &reader);
     bench_attach(&bench, &breaker, 8 * MIB, 2 * MN_DELIVERIES);
     for (uint32_t i = 0; i <= MN_DELIVERIES; i++) {
-        /* To no address: answered at once. */
-        struct mn_submission_open open = {.op = MN_OP_OPEN, .remote_port = 1, .flow = token + i, .timeout_ns = MS};
-        bench_submit(&breaker, &open);
+        open_in_vain(token + i);
         if (i % 500 == 0)
             bench_run(&bench, 0);
     }
@@ -208,6 +213,41 @@ Test(channel_hostile, deliveries_index_that_goes_back__breaks_the_rules)
     atomic_store(breaker.deliveries.mine, UINT32_MAX);
     worker_activate(bench.worker, breaker.channel); /* as its signal does; without one nobody looks or is harmed */
     expect_broken("a consumer's index");
+}
+
+/* Its old messages must not be counted for the new flow, whose failure waits for room. */
+Test(channel_hostile, token_used_again_while_its_messages_are_held__harms_nobody)
+{
+    struct mn_delivery held[2];
+    bench_attach(&bench, &breaker, 8 * MIB, 2 * MN_DELIVERIES);
+    const uint64_t back = bench_connect(&breaker, token, &reader);
+    for (uint32_t i = 0; i < 2; i++) {
+        bench_send(&reader, back, 0, 8, 0, i + 1);
+        bench_run(&bench, MS);
+        held[i] = bench_expect(&breaker, MN_OP_MESSAGE);
+    }
+    bench_close_flow(&breaker, token, true);
+    bench_run(&bench, MS);
+    bench_expect_closed(&breaker, token, MACHNET_OK);
+
+    for (uint32_t i = 0; i < MN_DELIVERIES; i++) {
+        open_in_vain(token + 2 + i);
+        if (i % 500 == 0)
+            bench_run(&bench, 0);
+    }
+    open_in_vain(token);
+    open_in_vain(token + 1);
+    bench_run(&bench, MS);
+    for (uint32_t i = 0; i < 2; i++)
+        bench_release(&breaker, held[i].lease);
+    bench_run(&bench, MS);
+    for (uint32_t i = 0; i < MN_DELIVERIES; i++)
+        bench_expect_closed(&breaker, token + 2 + i, MACHNET_EINVAL);
+    worker_activate(bench.worker, breaker.channel); /* as its signal does */
+    bench_run(&bench, MS);
+    bench_expect_closed(&breaker, token, MACHNET_EINVAL);
+    bench_expect_closed(&breaker, token + 1, MACHNET_EINVAL);
+    cr_assert_eq(breaker.broken, MACHNET_OK);
 }
 
 /* ---- Anything at all ---- */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What asks a silent receiver, or one that has room again, holds what it needs first, alone: that it takes at any rate. */
+/* What asks a silent receiver, or one that has room again, holds what it needs first, alone: it has room for that first. */
 #include <criterion/criterion.h>
 
 #include "flow/flow.h"
