@@ -33,8 +33,11 @@ static uint32_t flip_bits(struct prng *prng, uint8_t *packet, uint32_t begin, ui
     return end;
 }
 
+/* An INIT begins with its source cid and its nonce, 8 bytes each behind 4 bytes of type and length. */
+enum { INIT_NONCE = WIRE_HEADER_BYTES + 16, NONCE_BYTES = 8 };
+
 /* Changes what it likes and makes the checksum fit. A connection id is guessed, since an attacker off the path knows none; an INIT
- * needs none. */
+ * needs none, but the nonce by which its answer is known. */
 static uint32_t forge(struct prng *prng, uint8_t *packet, uint32_t length)
 {
     if (length < WIRE_PACKET_MIN) {
@@ -48,6 +51,8 @@ static uint32_t forge(struct prng *prng, uint8_t *packet, uint32_t length)
     }
     if ((packet[0] & 15) != WIRE_INIT) {
         prng_fill(prng, packet + 8, 8);
+    } else if (end >= INIT_NONCE + NONCE_BYTES) {
+        prng_fill(prng, packet + INIT_NONCE, NONCE_BYTES);
     }
     return (uint32_t)wire_packet_seal(packet, end);
 }
