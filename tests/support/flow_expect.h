@@ -18,6 +18,13 @@ static inline void expect_end(const struct pair_flow *flow, enum transport_statu
     cr_assert_eq(flow->status, status, "status %d", flow->status);
 }
 
+/* All that one end has sent is acknowledged, and the other got it. */
+static inline void expect_all(const struct pair_flow *from, const struct pair_flow *to)
+{
+    cr_assert_eq(from->sent_ok, from->sent, "%u of %u acknowledged", from->sent_ok, from->sent);
+    cr_assert_eq(to->received, from->sent, "%u of %u received", to->received, from->sent);
+}
+
 static inline void expect_nothing_left(struct pair *pair)
 {
     pair_settle(pair);

@@ -7,95 +7,11 @@
 #include "flow/flow.h"
 #include "support/flow_expect.h"
 #include "support/flow_pair.h"
+#include "support/flow_watch.h"
 
-enum { FULL = 1400, PACKETS_MAX = 8192, MESSAGE_LONG = 1 << 20 };
+enum { MESSAGE_LONG = 1 << 20 };
 
 #define US UINT64_C(1000)
-
-/* What a has sent since the count was set to 0. */
-static struct {
-    uint64_t dcid;
-    uint32_t length;
-    uint32_t first, messages; /* low 32 bits; DATA frames */
-    uint32_t offset;          /* of the first DATA frame */
-} sent[PACKETS_MAX];
-static uint32_t sent_count;
-static uint64_t drop_from, drop_to, drop_each; /* of these each n-th is lost */
-
-static void note(const uint8_t *packet, size_t length)
-{
-    struct wire_header header;
-    struct wire_frame frame;
-    size_t body_length, position = 0;
-    cr_assert_lt(sent_count, PACKETS_MAX);
-    cr_assert_eq(wire_packet_decode(packet, length, &header, &body_length), WIRE_OK);
-    sent[sent_count].dcid = header.dcid;
-    sent[sent_count].length = (uint32_t)length;
-    sent[sent_count].messages = 0;
-    while (wire_frame_decode(packet + WIRE_HEADER_BYTES, body_length, &position, &frame) == WIRE_OK) {
-        if ((frame.type & WIRE_FRAME_DATA) == 0) {
-            continue;
-        }
-        if (sent[sent_count].messages++ == 0) {
-            sent[sent_count].first = frame.data.message;
-            sent[sent_count].offset = frame.data.offset;
-        }
-    }
-    sent_count++;
-}
-
-static enum pair_fate watch(struct pair *pair, uint64_t index, const struct pair_side *from, const uint8_t *packet,
-                            size_t length)
-{
-    (void)index;
-    if (from != &pair->a || (packet[0] & 15) != WIRE_FLOW) {
-        return PAIR_PASS;
-    }
-    const uint64_t n = sent_count;
-    note(packet, length);
-    return n >= drop_from && n < drop_to && (n - drop_from) % drop_each == 0 ? PAIR_DROP : PAIR_PASS;
-}
-
-/* From now on packets are counted, and each n-th of [from, to) is lost. */
-static void lose(uint64_t from, uint64_t to, uint64_t each)
-{
-    sent_count = 0;
-    drop_from = from;
-    drop_to = to;
-    drop_each = each;
-}
-
-static void send_all(struct pair_flow *flow, uint32_t count, uint32_t length)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        pair_send(flow, length);
-    }
-}
-
-/* A flow whose window holds `packets`, and nothing under way. */
-static struct pair_flow *wide(struct pair *pair, uint64_t delay, uint32_t packets)
-{
-    pair_init(pair);
-    pair->delay = delay;
-    pair_stop(&pair->a);
-    pair->a.config.algorithm = CONGESTION_AIMD;
-    pair->a.config.window_packets = packets;
-    pair_start(&pair->a);
-    pair->fate = watch;
-    lose(0, 0, 1);
-    struct pair_flow *flow = pair_connect(pair);
-    for (int i = 0; i < 12 && congestion_window(&flow->flow->tx.congestion) < packets; i++) {
-        send_all(flow, packets / 2, FULL);
-        pair_run(pair, 10 * PAIR_MS);
-    }
-    return flow;
-}
-
-static void expect_all(struct pair *pair, const struct pair_flow *flow)
-{
-    cr_assert_eq(flow->sent_ok, flow->sent, "%u of %u acknowledged", flow->sent_ok, flow->sent);
-    cr_assert_eq(pair->b.flows[0].received, flow->sent);
-}
 
 /* ---- Packets sent, and their pieces ---- */
 
@@ -107,15 +23,15 @@ Test(records_trim, a_lost_packet_keeps_no_more_than_so_many_records)
     uint64_t most = 0;
     pair_init(&pair);
     pair.fate = watch;
-    lose(0, 0, 1);
+    watch_lose(0, 0, 1);
     pair.delay = 200 * US;
     pair_stop(&pair.a);
     pair.a.config.host_noise_ns = 2 * PAIR_MS; /* nothing is paced, and one loss takes nothing of the window */
     pair_start(&pair.a);
     struct pair_flow *flow = pair_connect(&pair);
-    send_all(flow, 2000, FULL);
+    send_all(flow, 2000, WATCH_FULL);
     pair_run(&pair, 100 * PAIR_MS);
-    lose(0, 1, 1);
+    watch_lose(0, 1, 1);
     for (uint32_t i = 0; i < PACKETS; i++) {
         pair_send(flow, 10);
         pair_run(&pair, US);
@@ -124,7 +40,7 @@ Test(records_trim, a_lost_packet_keeps_no_more_than_so_many_records)
     cr_assert_geq(sent_count, PACKETS * 9 / 10, "%u packets for %u messages", sent_count, PACKETS);
     cr_assert(most >= REMEMBERED_MAX && most <= REMEMBERED_MAX + 1, "%llu records", (unsigned long long)most);
     pair_run(&pair, 100 * PAIR_MS);
-    expect_all(&pair, flow);
+    expect_all(flow, &pair.b.flows[0]);
     cr_assert_eq(deque_count(&flow->flow->tx.records), 0);
     pair_fini(&pair);
 }
@@ -158,18 +74,18 @@ Test(packet_add_new, a_full_table_of_pieces_holds_messages_back_until_packets_ar
     struct pair pair;
     pair_init(&pair);
     pair.fate = watch;
-    lose(0, 0, 1);
+    watch_lose(0, 0, 1);
     struct pair_flow *flow = pair_connect(&pair);
-    send_all(flow, 20, FULL);
+    send_all(flow, 20, WATCH_FULL);
     pair_run(&pair, 10 * PAIR_MS);
     fill_pieces(flow->flow, pair.now);
-    lose(0, 0, 1);
+    watch_lose(0, 0, 1);
     send_all(flow, 20, 10);
     pair_run(&pair, 0);
     cr_assert_eq(deque_count(&flow->flow->tx.pieces), PIECES_MAX);
     cr_assert_eq(sent_count, 0, "no room for what the packet would hold");
     pair_run(&pair, 50 * PAIR_MS);
-    expect_all(&pair, flow);
+    expect_all(flow, &pair.b.flows[0]);
     cr_assert_eq(deque_count(&flow->flow->tx.pieces), 0);
     pair_fini(&pair);
 }
@@ -179,10 +95,10 @@ Test(packet_add_new, a_full_table_of_pieces_holds_messages_back_until_packets_ar
 Test(incoming_place, a_message_with_more_gaps_than_are_kept_comes_all_the_same)
 {
     struct pair pair;
-    struct pair_flow *flow = wide(&pair, 50 * US, 512);
+    struct pair_flow *flow = watch_wide(&pair, 50 * US, 512);
     const uint64_t before = transport_counters(pair.a.transport)->packets_retransmitted;
     pair_send(flow, MESSAGE_LONG);
-    lose(20, 420, 2);
+    watch_lose(20, 420, 2);
     uint32_t most = 0;
     for (int i = 0; i < 20000; i++) {
         const struct flow *receiver = pair.b.flows[0].flow;
@@ -195,7 +111,7 @@ Test(incoming_place, a_message_with_more_gaps_than_are_kept_comes_all_the_same)
     cr_assert_eq(most, BYTE_RANGES_MAX, "%u gaps: the bound was not reached", most);
     cr_assert_gt(transport_counters(pair.a.transport)->packets_retransmitted - before, 200,
                  "what had no room was not acknowledged, and came again");
-    expect_all(&pair, flow);
+    expect_all(flow, &pair.b.flows[0]);
     pair_fini(&pair);
 }
 
@@ -255,18 +171,18 @@ Test(transport_transmit, a_flow_with_much_to_send_has_a_turn_of_so_many_bytes)
 {
     enum { WINDOW = 256, MESSAGES = 200 };
     struct pair pair;
-    struct pair_flow *first = wide(&pair, 50 * US, WINDOW);
+    struct pair_flow *first = watch_wide(&pair, 50 * US, WINDOW);
     struct pair_flow *second = pair_open(&pair.a, PAIR_PORT);
     pair_run(&pair, PAIR_MS);
     for (int i = 0; i < 12; i++) {
-        send_all(second, WINDOW / 2, FULL);
+        send_all(second, WINDOW / 2, WATCH_FULL);
         pair_run(&pair, 10 * PAIR_MS);
     }
     cr_assert_geq(congestion_window(&first->flow->tx.congestion), MESSAGES);
     cr_assert_geq(congestion_window(&second->flow->tx.congestion), MESSAGES);
-    lose(0, 0, 1);
-    send_all(first, MESSAGES, FULL);
-    send_all(second, MESSAGES, FULL);
+    watch_lose(0, 0, 1);
+    send_all(first, MESSAGES, WATCH_FULL);
+    send_all(second, MESSAGES, WATCH_FULL);
     pair_run(&pair, 0);
     cr_assert_geq(sent_count, 2 * MESSAGES);
     uint32_t turn = 0, left[2] = {MESSAGES, MESSAGES};
@@ -286,7 +202,7 @@ Test(transport_transmit, a_flow_with_much_to_send_has_a_turn_of_so_many_bytes)
 /* The packets from the one with the first bytes that need a grant to the one with the last; *begin: the first of them. */
 static uint32_t others_during(uint32_t message, uint32_t *begin)
 {
-    uint32_t first = PACKETS_MAX, last = 0, others = 0;
+    uint32_t first = WATCH_MAX, last = 0, others = 0;
     for (uint32_t i = 0; i < sent_count; i++) {
         if (sent[i].messages > 0 && sent[i].first == message && sent[i].offset >= LARGE_CHARGE) {
             first = i < first ? i : first;
@@ -304,31 +220,31 @@ static uint32_t others_during(uint32_t message, uint32_t *begin)
 Test(packet_add_held, a_large_message_that_was_granted_goes_before_new_ones)
 {
     struct pair pair;
-    struct pair_flow *flow = wide(&pair, 50 * US, 64);
+    struct pair_flow *flow = watch_wide(&pair, 50 * US, 64);
     const uint32_t large = flow->sent;
     uint32_t begin;
-    lose(0, 0, 1);
+    watch_lose(0, 0, 1);
     pair_send(flow, MESSAGE_LONG);
     pair_run(&pair, 200 * US);
-    send_all(flow, 20, FULL);
+    send_all(flow, 20, WATCH_FULL);
     pair_run(&pair, 100 * PAIR_MS);
     cr_assert_eq(others_during(large, &begin), 0);
-    expect_all(&pair, flow);
+    expect_all(flow, &pair.b.flows[0]);
     pair_fini(&pair);
 }
 
 Test(packet_add_held, a_large_message_goes_before_later_ones_that_were_lost)
 {
     struct pair pair;
-    struct pair_flow *flow = wide(&pair, 50 * US, 64);
+    struct pair_flow *flow = watch_wide(&pair, 50 * US, 64);
     const uint32_t large = flow->sent;
     uint32_t begin;
     pair_send(flow, MESSAGE_LONG);
-    send_all(flow, 20, FULL);
-    lose(2, 20, 1); /* later ones, sent before the grant has come */
+    send_all(flow, 20, WATCH_FULL);
+    watch_lose(2, 20, 1); /* later ones, sent before the grant has come */
     pair_run(&pair, 100 * PAIR_MS);
     cr_assert_eq(others_during(large, &begin), 0);
     cr_assert_lt(begin, sent_count - 20);
-    expect_all(&pair, flow);
+    expect_all(flow, &pair.b.flows[0]);
     pair_fini(&pair);
 }

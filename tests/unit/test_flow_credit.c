@@ -6,12 +6,6 @@
 #include "support/flow_expect.h"
 #include "support/flow_pair.h"
 
-static void expect_all(const struct pair_flow *from, const struct pair_flow *to)
-{
-    cr_assert_eq(from->sent_ok, from->sent, "%u of %u acknowledged", from->sent_ok, from->sent);
-    cr_assert_eq(to->received, from->sent, "%u of %u received", to->received, from->sent);
-}
-
 static void budget(struct pair_side *side, uint64_t bytes)
 {
     pair_stop(side);

@@ -3,12 +3,12 @@
 #include <criterion/criterion.h>
 
 #include "base/prng.h"
+#include "support/flow_expect.h"
 #include "support/flow_pair.h"
 
-static void expect_all(const struct pair_flow *from, const struct pair_flow *to)
+static void expect_all_and_open(const struct pair_flow *from, const struct pair_flow *to)
 {
-    cr_assert_eq(from->sent_ok, from->sent, "%u of %u acknowledged", from->sent_ok, from->sent);
-    cr_assert_eq(to->received, from->sent, "%u of %u received", to->received, from->sent);
+    expect_all(from, to);
     cr_assert_eq(from->ended, 0);
 }
 
@@ -22,7 +22,7 @@ Test(transport_send, many_small_messages_share_packets)
         pair_send(flow, i % 64);
     }
     pair_run(&pair, 20 * PAIR_MS);
-    expect_all(flow, &pair.b.flows[0]);
+    expect_all_and_open(flow, &pair.b.flows[0]);
     cr_assert_lt(pair.packets - before, 40, "%llu packets", (unsigned long long)(pair.packets - before));
     pair_fini(&pair);
 }
@@ -36,7 +36,7 @@ Test(transport_send, before_the_flow_is_established)
         pair_send(flow, 100);
     }
     pair_run(&pair, 20 * PAIR_MS);
-    expect_all(flow, &pair.b.flows[0]);
+    expect_all_and_open(flow, &pair.b.flows[0]);
     pair_fini(&pair);
 }
 
@@ -54,7 +54,7 @@ Test(transport_send, every_edge_of_sizes)
         }
     }
     pair_run(&pair, 2000 * PAIR_MS);
-    expect_all(flow, &pair.b.flows[0]);
+    expect_all_and_open(flow, &pair.b.flows[0]);
     pair_fini(&pair);
 }
 
@@ -67,7 +67,7 @@ Test(transport_send, fragment_edges_back_to_back)
         pair_send(flow, length);
     }
     pair_run(&pair, 200 * PAIR_MS);
-    expect_all(flow, &pair.b.flows[0]);
+    expect_all_and_open(flow, &pair.b.flows[0]);
     pair_fini(&pair);
 }
 
@@ -90,7 +90,7 @@ Test(transport_transmit, bulk_packets_are_equally_long_and_acks_few)
     uint64_t before = pair.packets;
     pair_send(flow, 1440000);
     pair_run(&pair, 100 * PAIR_MS);
-    expect_all(flow, &pair.b.flows[0]);
+    expect_all_and_open(flow, &pair.b.flows[0]);
     cr_assert_geq(pair.argument, 1000);
     cr_assert_lt(pair.packets - before, 1012 + 1012 / 4, "%llu", (unsigned long long)(pair.packets - before));
     pair_fini(&pair);
@@ -106,8 +106,8 @@ Test(transport_send, both_directions)
         pair_send(&pair.b.flows[0], i * 89 % 7000);
     }
     pair_run(&pair, 500 * PAIR_MS);
-    expect_all(flow, &pair.b.flows[0]);
-    expect_all(&pair.b.flows[0], flow);
+    expect_all_and_open(flow, &pair.b.flows[0]);
+    expect_all_and_open(&pair.b.flows[0], flow);
     pair_fini(&pair);
 }
 
@@ -158,8 +158,8 @@ static uint64_t exchange(uint64_t victim, enum pair_fate (*fate)(struct pair *, 
     struct pair_flow *other = &pair.b.flows[0];
     pair_send(other, 3000);
     pair_run(&pair, 300 * PAIR_MS);
-    expect_all(flow, other);
-    expect_all(other, flow);
+    expect_all_and_open(flow, other);
+    expect_all_and_open(other, flow);
     pair_close(flow, false);
     pair_run(&pair, 2500 * PAIR_MS);
     cr_assert_eq(flow->ended, 1);
@@ -238,8 +238,8 @@ Test(transport_receive, bad_links_of_many_seeds)
             pair_run(&pair, prng_below(&prng, PAIR_MS));
         }
         pair_run(&pair, 8000 * PAIR_MS);
-        expect_all(flow, other);
-        expect_all(other, flow);
+        expect_all_and_open(flow, other);
+        expect_all_and_open(other, flow);
         pair_fini(&pair);
     }
 }
@@ -261,7 +261,7 @@ Test(transport_send, through_a_black_hole_for_big_packets)
         pair_send(flow, 10000);
     }
     pair_run(&pair, 2000 * PAIR_MS);
-    expect_all(flow, &pair.b.flows[0]);
+    expect_all_and_open(flow, &pair.b.flows[0]);
     pair_fini(&pair);
 }
 
@@ -275,7 +275,7 @@ Test(transport_path_too_long, cuts_anew)
     pair_run(&pair, PAIR_MS / 2);
     transport_path_too_long(pair.a.transport, &pair.a.path, 1290, pair.now);
     pair_run(&pair, 20 * PAIR_MS);
-    expect_all(flow, &pair.b.flows[0]);
+    expect_all_and_open(flow, &pair.b.flows[0]);
     pair_fini(&pair);
 }
 
@@ -293,8 +293,8 @@ Test(transport_send, within_one_engine)
         pair_send(other, i * 100);
     }
     pair_run(&pair, 200 * PAIR_MS);
-    expect_all(flow, other);
-    expect_all(other, flow);
+    expect_all_and_open(flow, other);
+    expect_all_and_open(other, flow);
     pair_close(flow, false);
     pair_run(&pair, 50 * PAIR_MS);
     cr_assert_eq(other->status, TRANSPORT_CLOSED);

@@ -2,6 +2,7 @@
 /* When packets are found to be lost, when they are not, and how soon what was lost goes out again. The link's round trip is 100 us. */
 #include <criterion/criterion.h>
 
+#include "support/flow_expect.h"
 #include "support/flow_pair.h"
 
 enum { FULL = 1400, SENT_MAX = 8192 };
@@ -77,12 +78,6 @@ static void send_packets(struct pair_flow *flow, uint32_t count)
     }
 }
 
-static void expect_all(struct pair *pair, const struct pair_flow *flow)
-{
-    cr_assert_eq(flow->sent_ok, flow->sent, "%u of %u acknowledged", flow->sent_ok, flow->sent);
-    cr_assert_eq(pair->b.flows[0].received, flow->sent);
-}
-
 /* The packet that follows is lost too: until that is known it may be behind. */
 Test(recovery, lost_when_one_sent_later_has_arrived_and_an_eighth_of_a_round_trip_is_over)
 {
@@ -94,7 +89,7 @@ Test(recovery, lost_when_one_sent_later_has_arrived_and_an_eighth_of_a_round_tri
     pair_run(&pair, 5 * PAIR_MS);
     const uint64_t again = sent(3, start);
     cr_assert(again >= RTT + RTT / 8 && again <= RTT + RTT / 8 + 10 * US, "%llu", (unsigned long long)again);
-    expect_all(&pair, flow);
+    expect_all(flow, &pair.b.flows[0]);
     cr_assert_eq(counters(&pair)->probe_timeouts, 0);
     pair_fini(&pair);
 }
@@ -110,7 +105,7 @@ Test(recovery, lost_when_all_that_was_sent_later_has_arrived)
     pair_run(&pair, 5 * PAIR_MS);
     const uint64_t again = sent(2, start);
     cr_assert(again >= RTT && again <= RTT + 10 * US, "%llu", (unsigned long long)again);
-    expect_all(&pair, flow);
+    expect_all(flow, &pair.b.flows[0]);
     cr_assert_eq(counters(&pair)->tail_probes + counters(&pair)->probe_timeouts, 0);
     pair_fini(&pair);
 }
@@ -137,7 +132,7 @@ Test(recovery, three_later_ones_are_enough_until_packets_were_seen_to_overtake)
     pair_run(&pair, 5 * PAIR_MS);
     const uint64_t after = overtaken(&pair, flow);
     cr_assert(after >= RTT + 24 * US && after <= RTT + 35 * US, "%llu", (unsigned long long)after);
-    expect_all(&pair, flow);
+    expect_all(flow, &pair.b.flows[0]);
     cr_assert_eq(counters(&pair)->spurious_losses, 0);
     pair_fini(&pair);
 }
@@ -167,7 +162,7 @@ Test(recovery, window_widens_with_spurious_losses_and_narrows_after_sixteen_reco
         overtaken(&pair, flow);
     }
     cr_assert_eq(spurious(&pair, flow, 1), 1);
-    expect_all(&pair, flow);
+    expect_all(flow, &pair.b.flows[0]);
     pair_fini(&pair);
 }
 
@@ -189,7 +184,7 @@ Test(recovery, tail_loss_is_probed_after_two_round_trips)
         pair_run(&pair, 5 * PAIR_MS);
         cr_assert_eq(counters(&pair)->tail_probes - probes, 1);
         cr_assert_eq(line.count - line.mark, packets + 1, "nothing was sent again but once");
-        expect_all(&pair, flow);
+        expect_all(flow, &pair.b.flows[0]);
     }
     cr_assert_eq(counters(&pair)->probe_timeouts, 0);
     cr_assert_eq(counters(&pair)->packets_lost, 2);
@@ -208,7 +203,7 @@ Test(recovery, end_of_a_message_that_does_not_come_is_missed_by_the_receiver)
     const uint64_t again = sent(9, start);
     cr_assert(again >= RTT + RTT / 8 && again < RTT + RTT / 8 + 10 * US, "%llu", (unsigned long long)again);
     cr_assert_eq(line.count - line.mark, 11, "nothing was sent again but the end, and that twice");
-    expect_all(&pair, flow);
+    expect_all(flow, &pair.b.flows[0]);
     pair_fini(&pair);
 }
 
@@ -225,7 +220,7 @@ Test(recovery, few_that_are_missed_at_the_end_go_out_together)
     cr_assert_eq(sent(6, start), sent(8, start));
     cr_assert_leq(sent(6, start), RTT + RTT / 4 + 10 * US, "%llu", (unsigned long long)sent(6, start));
     pair_run(&pair, 5 * PAIR_MS);
-    expect_all(&pair, flow);
+    expect_all(flow, &pair.b.flows[0]);
     cr_assert_eq(counters(&pair)->tail_probes + counters(&pair)->probe_timeouts, 0);
     cr_assert_eq(line.count - line.mark, 10, "three were sent again, and the last of them twice");
     pair_fini(&pair);
@@ -240,7 +235,7 @@ Test(recovery, many_that_are_missed_at_the_end_are_asked_for_by_one_probe)
     meet(0, UINT64_C(0xf) << 8);
     pair_send(flow, 11 * 1424 + 700);
     pair_run(&pair, 5 * PAIR_MS);
-    expect_all(&pair, flow);
+    expect_all(flow, &pair.b.flows[0]);
     cr_assert_eq(counters(&pair)->tail_probes, 1);
     cr_assert_eq(counters(&pair)->packets_lost, 0);
     cr_assert_eq(line.count - line.mark, 13, "%u", line.count - line.mark);
@@ -258,7 +253,7 @@ Test(recovery, few_that_are_missed_after_a_stall_are_asked_for_by_one_probe)
     pair_run(&pair, 20 * US);
     pair.now += 50 * PAIR_MS;
     pair_run(&pair, 5 * PAIR_MS);
-    expect_all(&pair, flow);
+    expect_all(flow, &pair.b.flows[0]);
     cr_assert_eq(counters(&pair)->tail_probes, 1);
     cr_assert_eq(line.count - line.mark, 4, "%u", line.count - line.mark);
     pair_fini(&pair);
@@ -280,7 +275,7 @@ Test(recovery, timeouts_begin_at_200_us_double_and_end_at_200_ms)
     }
     line.drop_all = false;
     pair_run(&pair, 210 * PAIR_MS);
-    expect_all(&pair, flow);
+    expect_all(flow, &pair.b.flows[0]);
     pair_fini(&pair);
 }
 
@@ -294,7 +289,7 @@ Test(recovery, first_packet_of_a_flow_is_missed_by_the_round_trip_of_the_handsha
     struct pair_flow *flow = pair_open(&pair.a, PAIR_PORT);
     pair_send(flow, 100);
     pair_run(&pair, PAIR_MS);
-    expect_all(&pair, flow);
+    expect_all(flow, &pair.b.flows[0]);
     pair_fini(&pair);
 }
 
@@ -309,7 +304,7 @@ Test(recovery, what_waits_to_be_sent_again_is_not_when_it_has_arrived_after_all)
     meet(0, (UINT64_C(1) << 42) - 1);
     pair_send(flow, 65536);
     pair_run(&pair, 20 * PAIR_MS);
-    expect_all(&pair, flow);
+    expect_all(flow, &pair.b.flows[0]);
     cr_assert_eq(counters(&pair)->spurious_losses, 42, "%llu", (unsigned long long)counters(&pair)->spurious_losses);
     cr_assert_leq(counters(&pair)->packets_retransmitted - again, 36, "%llu",
                   (unsigned long long)(counters(&pair)->packets_retransmitted - again));
@@ -329,7 +324,7 @@ Test(recovery, what_is_sent_again_at_the_end_is_sent_twice)
     pair_run(&pair, RTT + RTT / 2 + 30 * US);
     cr_assert_eq(pair.b.flows[0].received, flow->sent);
     pair_run(&pair, 5 * PAIR_MS);
-    expect_all(&pair, flow);
+    expect_all(flow, &pair.b.flows[0]);
     cr_assert_eq(counters(&pair)->tail_probes + counters(&pair)->probe_timeouts, 0);
     pair_fini(&pair);
 }
@@ -345,7 +340,7 @@ Test(recovery, our_own_stall_is_not_the_networks_silence)
         pair_run(&pair, 20 * US);
         pair.now += 50 * PAIR_MS; /* nobody ran */
         pair_run(&pair, 5 * PAIR_MS);
-        expect_all(&pair, flow);
+        expect_all(flow, &pair.b.flows[0]);
     }
     cr_assert_eq(counters(&pair)->tail_probes + counters(&pair)->probe_timeouts, 0);
     cr_assert_eq(counters(&pair)->packets_retransmitted, 0);
@@ -366,7 +361,7 @@ Test(recovery, a_slow_loop_asks_too)
         pair.now += 2 * PAIR_MS;
     }
     pair_run(&pair, PAIR_MS);
-    expect_all(&pair, flow);
+    expect_all(flow, &pair.b.flows[0]);
     pair_fini(&pair);
 }
 
@@ -383,7 +378,7 @@ Test(recovery, of_what_waits_to_be_sent_again_only_what_has_not_arrived_is)
         pair_run(&pair, 10 * US);
         cr_assert_leq(flow->sent_ok, pair.b.flows[0].received, "acknowledged before it came");
     }
-    expect_all(&pair, flow);
+    expect_all(flow, &pair.b.flows[0]);
     const uint64_t sent_again = counters(&pair)->packets_retransmitted - again;
     cr_assert(sent_again >= 21 && sent_again < 42, "%llu", (unsigned long long)sent_again);
     pair_fini(&pair);
@@ -419,7 +414,7 @@ Test(recovery, grown_round_trip_is_measured)
         pair_run(&pair, 60 * PAIR_MS);
     }
     pair_run(&pair, 500 * PAIR_MS);
-    expect_all(&pair, flow);
+    expect_all(flow, &pair.b.flows[0]);
     transport_flow_info(flow->flow, &info);
     cr_assert_gt(info.srtt_ns, 20 * PAIR_MS, "%llu", (unsigned long long)info.srtt_ns);
     pair_fini(&pair);
@@ -439,6 +434,6 @@ Test(recovery, receiver_without_memory_is_asked_ever_more_rarely_and_says_when_i
     pair.b.memory_left = 1 << 20;
     transport_memory_available(pair.b.transport, &pair.b.owner, pair.now);
     pair_run(&pair, 3 * RTT);
-    expect_all(&pair, flow);
+    expect_all(flow, &pair.b.flows[0]);
     pair_fini(&pair);
 }
