@@ -74,6 +74,8 @@ def test_events_that_are_kept_are_given_though_the_engine_is_gone(own_engine):
         channel.try_events()
         channel.open_listener(own_engine.address(7000))
         flow = channel.open_flow(own_engine.address(7000), timeout=5)
+        flow.send(b"accepted")
+        assert channel.receive(5).data == b"accepted"  # the news of the accepted flow, too, has come with it
         own_engine.kill()
         with pytest.raises(errors.EngineGoneError):
             flow.receive(5)
