@@ -13,7 +13,6 @@
 #define SECOND_NS UINT64_C(1000000000)
 #define ANSWER_NS (10 * SECOND_NS)       /* so long without any answer after the end, and the rest counts as lost */
 #define LOOK_NS UINT64_C(1000000)        /* a busy load looks so often whether a flow has ended */
-#define PUNCTUAL_NS UINT64_C(50000)      /* an adaptive wait with a deadline so near polls */
 #define LATE_LOOK_NS UINT64_C(100000000) /* an open loop whose windows are full sees so soon that its time is over */
 #define SEED UINT64_C(20231123)          /* of Poisson arrivals: runs can be repeated */
 
@@ -25,6 +24,7 @@ struct perf_load_batch {
     uint8_t *out, *in;
     uint64_t bytes; /* of `out` and `in` */
     struct perf_pacing pacing;
+    struct perf_sleep sleep;
     uint64_t looked_ns, shown_ns;
 };
 
@@ -281,10 +281,13 @@ static int32_t wait_for_more(struct perf_load *load, uint64_t now, uint64_t unti
     if (until <= now)
         return look_at_events(load);
     uint64_t most = until - now < SECOND_NS ? until - now : SECOND_NS;
-    /* A sleeper is late: it sleeps till shortly before a message is due, and an adaptive wait for the rest polls. */
-    if (load->perf->options.rate > 0 && most > PUNCTUAL_NS)
-        most -= PUNCTUAL_NS;
+    const bool punctual = load->perf->options.rate > 0 && load->perf->options.poll == MACHNET_POLL_ADAPTIVE;
+    if (punctual)
+        most = perf_sleep_wait_ns(&load->batch->sleep, most);
+    const uint64_t began = perf_now_ns();
     int32_t held = perf_wait(load->perf, MACHNET_WAIT_RECEIVE | MACHNET_WAIT_EVENT | MACHNET_WAIT_SEND, (int64_t)most);
+    if (punctual && held == 0)
+        perf_sleep_learn(&load->batch->sleep, most, perf_now_ns() - began);
     return held > 0 && (held & ~MACHNET_WAIT_RECEIVE) != 0 ? look_at_events(load) : held;
 }
 

@@ -61,3 +61,34 @@ Test(perf_pacing_start, poisson_repeats_with_its_seed)
         cr_assert_neq(perf_pacing_due(&one), perf_pacing_due(&other));
     }
 }
+
+/* How long before its time an open loop wakes up after sleeps of which one of `each` was late by late_ns, the others by else_ns. */
+static uint64_t ahead_after(uint32_t each, uint64_t late_ns, uint64_t else_ns)
+{
+    struct perf_sleep sleep = {0};
+    for (uint32_t i = 0; i < 10000; i++) {
+        uint64_t wait_ns = perf_sleep_wait_ns(&sleep, 1000000);
+        perf_sleep_learn(&sleep, wait_ns, wait_ns + (i % each == 0 ? late_ns : else_ns));
+    }
+    return 1000000 - perf_sleep_wait_ns(&sleep, 1000000);
+}
+
+Test(perf_sleep_learn, sleeps_end_before_the_time_by_as_much_as_they_are_late)
+{
+    cr_assert_eq(ahead_after(1, 0, 0), 50000, "a wait of 50 us polls");
+    cr_assert(ahead_after(1, 130000, 0) >= 125000 && ahead_after(1, 130000, 0) <= 140000);
+    cr_assert(ahead_after(8, 130000, 60000) >= 125000, "late in one of 8");
+    cr_assert(ahead_after(100, 5000000, 60000) <= 75000, "late in one of 100: polling so long is not worth it");
+    cr_assert_eq(ahead_after(1, 5000000, 0), 250000, "no more than that is polled");
+}
+
+Test(perf_sleep_wait_ns, the_rest_is_waited_for_in_steps_that_poll)
+{
+    struct perf_sleep sleep = {0};
+    for (int i = 0; i < 1000; i++)
+        perf_sleep_learn(&sleep, 800000, 920000);
+    cr_assert_gt(perf_sleep_wait_ns(&sleep, 1000000), 800000);
+    cr_assert_eq(perf_sleep_wait_ns(&sleep, 120000), 50000);
+    cr_assert_eq(perf_sleep_wait_ns(&sleep, 70000), 50000);
+    cr_assert_eq(perf_sleep_wait_ns(&sleep, 20000), 20000);
+}
