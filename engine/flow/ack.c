@@ -130,6 +130,7 @@ void number_record(struct flow *flow, uint64_t number, bool eliciting, uint64_t 
 {
     struct receiver *rx = &flow->rx;
     bool in_order = number == rx->next_number;
+    const bool lone = now - rx->largest_time > LONE_AFTER * ack_delay(flow);
     if (number >= rx->next_number) {
         rx->repeat_ack |= !in_order;
         advance(rx, number);
@@ -148,14 +149,33 @@ void number_record(struct flow *flow, uint64_t number, bool eliciting, uint64_t 
         return;
     }
     rx->unacknowledged++;
+    rx->lone = lone && rx->unacknowledged == 1 && !deque_holds(&rx->messages, rx->complete);
     const bool sure = rx->gap_told && rx->next_number - rx->run >= SURELY_MISSING;
-    if (!in_order || sure || rx->unacknowledged >= ACK_EVERY) {
+    if (!in_order || sure || rx->unacknowledged >= ACK_EVERY || (rx->lone && rx->alone >= ACKS_ALONE)) {
         rx->ack_now = true;
     }
     if (rx->ack_now) {
         flow_activate(flow);
     } else if (rx->ack_at == NEVER || rx->unacknowledged == 1) {
         rx->ack_at = now + ack_delay(flow);
+    }
+}
+
+void ack_held(struct flow *flow)
+{
+    struct receiver *rx = &flow->rx;
+    if (rx->unacknowledged > 0 && rx->lone && rx->alone < ACKS_ALONE) {
+        rx->alone++;
+    }
+    rx->ack_now = true;
+    rx->ack_at = NEVER;
+    flow_activate(flow);
+}
+
+void ack_answered(struct flow *flow, uint64_t now)
+{
+    if (now - flow->rx.largest_time <= ack_delay(flow)) {
+        flow->rx.alone = 0;
     }
 }
 

@@ -201,6 +201,10 @@ void numbers_forget(struct flow *flow);
 uint64_t numbers_forget_at(const struct flow *flow);
 void ack_frame(const struct flow *flow, struct wire_frame *frame, uint64_t now);
 void ack_sent(struct flow *flow, uint64_t now);
+/* The ACK goes now: it was held for long enough, or we are about to sleep. */
+void ack_held(struct flow *flow);
+/* Messages go out: an ACK that is held has company, and one that came shortly before could have waited. */
+void ack_answered(struct flow *flow, uint64_t now);
 /* How long an ACK is held back that nothing makes urgent; of the peer's we assume the same. ns */
 uint64_t ack_delay(const struct flow *flow);
 /* Returns false if the peer broke the protocol. */

@@ -330,6 +330,9 @@ size_t send_transmit(struct flow *flow, uint8_t *buffer, size_t capacity, uint64
     if (acknowledges) {
         ack_sent(flow, now);
     }
+    if (packet.first_piece != (uint32_t)deque_end(&tx->pieces)) {
+        ack_answered(flow, now);
+    }
     pad(&packet);
     return finish(flow, &packet, now);
 }

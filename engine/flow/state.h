@@ -32,6 +32,8 @@ enum {
     RECORDS_MAX = 32768,  /* packet numbers between the oldest in flight and the next */
     PIECES_MAX = 65536,   /* of messages in flight */
     ACK_EVERY = 8,        /* ack-eliciting packets */
+    ACKS_ALONE = 8,       /* ACKs that were held in vain, before lone packets are acknowledged at once */
+    LONE_AFTER = 16,      /* times as long as an ACK is held after the packet before it, a packet is alone */
 };
 
 /*
@@ -185,7 +187,9 @@ struct receiver {
     uint64_t ack_at;         /* an ACK is due; NEVER */
     uint32_t unacknowledged; /* ack-eliciting packets */
     uint8_t repeats;     /* so often the last ACK is said again if nothing comes */
+    uint8_t alone;       /* ACKs of lone packets that were held since one had messages to go with; at most ACKS_ALONE */
     bool ack_now : 1;
+    bool lone : 1;       /* the newest packet is the only one to be acknowledged: long after the one before, no message incomplete */
     bool repeat_ack : 1; /* numbers are missing of which no ACK has told */
     bool gap_told : 1;   /* the last ACK was the first to tell of some */
     bool blocked : 1;    /* the peer waits for credit: blocked_bytes, blocked_message */

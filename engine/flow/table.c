@@ -302,13 +302,6 @@ void flow_timer(struct flow *flow)
     }
 }
 
-static void ack_due(struct flow *flow)
-{
-    flow->rx.ack_now = true;
-    flow->rx.ack_at = NEVER;
-    flow_activate(flow);
-}
-
 static void flow_timeout(struct flow *flow, uint64_t now)
 {
     if (flow->state == FLOW_OPENING || flow->state == FLOW_ACCEPTING) {
@@ -318,7 +311,7 @@ static void flow_timeout(struct flow *flow, uint64_t now)
             numbers_forget(flow);
         }
         if (flow->rx.ack_at <= now) {
-            ack_due(flow);
+            ack_held(flow);
         }
         recovery_timeout(flow, now);
         if (flow_on_network(flow)) {
@@ -341,7 +334,7 @@ uint64_t transport_sleep_until(struct transport *transport, uint64_t now)
         uint64_t at = flow_deadline(flow);
         if (flow_on_network(flow) && at == flow->rx.ack_at && at <= now + SLEEP_COST_NS) {
             acknowledges = true;
-            ack_due(flow);
+            ack_held(flow);
             at = flow_deadline(flow);
         }
         if (at <= first->at) {
