@@ -23,7 +23,7 @@ void config_init(struct config *config)
         .socket_mode = 0660,
         .workers = 1,
         .poll = WORKER_POLL_ADAPTIVE,
-        .spin_ns = 150000,
+        .spin_ns = 250000,
         .dead_peer_ns = UINT64_C(10000000000),
         .log_level = LOG_LEVEL_INFO,
     };

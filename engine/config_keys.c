@@ -237,7 +237,7 @@ const struct config_key config_keys[] = {
     {"poll", "HOW", CONFIG_STRING, set_poll, "spin, adaptive or sleep",
      "What a worker does without work: spin for ever, spin and then sleep, or sleep at once (adaptive)"},
     {"spin-us", "N", CONFIG_NUMBER, set_spin, "a number of microseconds from 0 to 1000000",
-     "An adaptive worker polls so long for what is awaited, if that pays, before it sleeps (150)"},
+     "An adaptive worker polls so long for what is awaited, if that pays, before it sleeps (250)"},
     {"dead-peer-ms", "N", CONFIG_NUMBER, set_dead_peer, "a number of milliseconds from 100 to 3600000",
      "A peer engine that was silent so long is dead (10000)"},
     {"congestion", "HOW", CONFIG_STRING, set_congestion, "swift or aimd",

@@ -34,7 +34,7 @@ struct worker_config {
     struct handover *handover;
     const struct directory *directory;
     enum worker_poll poll;
-    uint64_t spin_ns; /* default 150 us */
+    uint64_t spin_ns; /* default 250 us */
     bool pinned;      /* it runs on `cpu` alone */
     uint32_t cpu;
 };

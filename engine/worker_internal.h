@@ -122,8 +122,10 @@ uint32_t worker_transmit(struct worker *worker, uint64_t now);
 
 /* One bounded round of all there is to do. Returns how much it was. */
 uint32_t worker_turn(struct worker *worker, uint64_t now);
-/* Without work so long, a worker that may sleep and its channels do. */
+/* Channels that were quiet for so long sleep, if the worker may. */
 uint64_t worker_patience_ns(const struct worker *worker);
+/* Whether a worker without work goes on polling: for what is awaited if that pays, and a moment for the ACK of what it sent. */
+bool worker_is_patient(const struct worker *worker, uint64_t now);
 /* The thread: turns until it is told to stop. */
 void *worker_main(void *worker);
 

@@ -20,6 +20,8 @@ enum { EVENTS_PER_LOOK = 64, YIELD_COST = 8 };
 #define YIELD_TAKEN_NS UINT64_C(1000)   /* a yield that takes so long was taken */
 #define SHARED_NS UINT64_C(10000000)    /* so long after it we expect another one to be */
 #define YIELD_BUSY_NS UINT64_C(50000)   /* with work: how often, if the processor is shared */
+#define ACK_SOON_NS \
+    UINT64_C(20000) /* if a peer that is awake acknowledges at once, the ACK of what was sent has come by then */
 #define NAP_MIN_NS UINT64_C(50000)
 #define NAP_MAX_NS UINT64_C(1000000)
 #define SLEEP_MIN_NS UINT64_C(10000)
@@ -206,12 +208,20 @@ uint64_t worker_patience_ns(const struct worker *worker)
     return polls ? worker->config.spin_ns : 0;
 }
 
+bool worker_is_patient(const struct worker *worker, uint64_t now)
+{
+    const uint64_t waited_ns = now - worker->last_progress;
+    if (worker->config.poll != WORKER_POLL_ADAPTIVE)
+        return worker->config.poll == WORKER_POLL_SPIN;
+    if (worker->awaited == AWAITED_NETWORK && waited_ns < ACK_SOON_NS && waited_ns < worker->config.spin_ns)
+        return true;
+    return waited_ns < worker_patience_ns(worker);
+}
+
 /* Go on, let others run, or sleep. After a turn that found something there may be more that no descriptor tells of. */
 static void rest(struct worker *worker, bool busy, uint64_t now)
 {
-    const struct worker_config *config = &worker->config;
-    bool patient = config->poll == WORKER_POLL_SPIN || now - worker->last_progress < worker_patience_ns(worker);
-    if (busy || patient || worker->active.count > 0)
+    if (busy || worker_is_patient(worker, now) || worker->active.count > 0)
         look_again(worker, busy, now);
     else
         sleep_until_called(worker, now);

@@ -182,8 +182,7 @@ static uint32_t receive_from_nic(struct worker *worker, uint64_t now)
     }
     const uint32_t bursts = 1 + worker->looks_owed;
     const uint32_t count = receive_from(worker, worker->ports[PORT_NIC], bursts, now);
-    const bool polls = worker->config.poll == WORKER_POLL_SPIN || worker_patience_ns(worker) > 0;
-    worker->nic_quiet = count < bursts * NIC_BURST && worker->nic_wakes && !polls;
+    worker->nic_quiet = count < bursts * NIC_BURST && worker->nic_wakes && !worker_is_patient(worker, now);
     return count;
 }
 

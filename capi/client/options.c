@@ -13,7 +13,7 @@ static const struct machnet_options defaults = {
     .send_bytes = 64 * MIB,
     .receive_bytes = 64 * MIB,
     .poll = MACHNET_POLL_ADAPTIVE,
-    .spin_ns = 150000,
+    .spin_ns = 250000,
     .open_timeout_ns = 3 * SECOND_NS,
 };
 

@@ -24,7 +24,7 @@ Test(options, defaults)
     cr_assert_eq(mn_options_or_default(NULL)->send_bytes, UINT64_C(64) << 20);
     cr_assert_eq(mn_options_or_default(NULL)->open_timeout_ns, UINT64_C(3000000000));
     cr_assert_eq(mn_options_or_default(NULL)->poll, MACHNET_POLL_ADAPTIVE);
-    cr_assert_eq(mn_options_or_default(NULL)->spin_ns, 150000);
+    cr_assert_eq(mn_options_or_default(NULL)->spin_ns, 250000);
     cr_assert_eq(memcmp(mn_options_or_default(NULL), options, sizeof *options), 0);
     cr_assert_eq(mn_options_or_default(options), options);
 }

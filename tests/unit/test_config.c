@@ -80,7 +80,7 @@ Test(config, parse__has_the_documented_defaults)
     cr_assert_eq(config.workers, 1);
     cr_assert_eq(config.poll, WORKER_POLL_ADAPTIVE);
     cr_assert_eq(config.cpu_count, 0);
-    cr_assert_eq(config.spin_ns, 150000);
+    cr_assert_eq(config.spin_ns, 250000);
     cr_assert_eq(config.dead_peer_ns, UINT64_C(10000000000));
     cr_assert_eq(config.log_level, LOG_LEVEL_INFO);
 }

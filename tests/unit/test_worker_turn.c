@@ -91,3 +91,50 @@ Test(worker_turn, patience__is_not_for_acknowledgements_of_what_was_given_back)
     }
     cr_assert_gt(both, 0, "never was an ACK sent in a turn that took a release");
 }
+
+/* As after waits for the network and for applications that were not worth polling. */
+static void lose_patience(void)
+{
+    for (int side = 0; side < 2; side++)
+        bench.worker->patience[side] = (struct mn_patience){.slept = 1000, .pause = 1};
+}
+
+Test(worker_turn, patience__of_a_moment_for_the_ack)
+{
+    struct worker *worker = bench.worker;
+    const uint64_t sent = bench.now;
+    lose_patience();
+    worker->awaited = AWAITED_NETWORK;
+    worker->last_progress = sent;
+    cr_assert(worker_is_patient(worker, sent + 19999));
+    cr_assert_not(worker_is_patient(worker, sent + 20000));
+    worker->config.spin_ns = 5000;
+    cr_assert(worker_is_patient(worker, sent + 4999));
+    cr_assert_not(worker_is_patient(worker, sent + 5000), "no longer than it is asked to poll at most");
+    worker->config.poll = WORKER_POLL_SLEEP;
+    cr_assert_not(worker_is_patient(worker, sent));
+    worker->config.poll = WORKER_POLL_SPIN;
+    cr_assert(worker_is_patient(worker, sent + 3600 * UINT64_C(1000000000)));
+    worker->config.poll = WORKER_POLL_ADAPTIVE;
+    worker->awaited = AWAITED_APPLICATION;
+    cr_assert_not(worker_is_patient(worker, sent));
+}
+
+Test(worker_turn, patience__does_not_begin_again_with_the_ack)
+{
+    struct worker *worker = bench.worker;
+    bench_connect(&sender, token, &reader);
+    bench_run(&bench, 10 * MS);
+    bench_send(&sender, token, 0, 8, 0, 1);
+    uint32_t awake = 0; /* turns, 2 us each */
+    for (const uint64_t start = bench.now; bench.now < start + 200000; bench.now += 1000) {
+        const bool busy = bench_turn(&bench) > 0;
+        worker->awaited = AWAITED_NETWORK; /* the reader might be another engine's */
+        worker->last_progress = start;
+        lose_patience();
+        if (busy || worker->active.count > 0 || worker_is_patient(worker, bench.now))
+            awake++;
+    }
+    bench_expect_completion(&sender, 1, MACHNET_OK);
+    cr_assert_leq(awake, 12, "%u", awake);
+}

@@ -128,7 +128,7 @@ enum machnet_option {
                                            demand, as far as the engine has memory for this user */
     MACHNET_OPTION_RECEIVE_BYTES = 4,   /* u64, 64 KiB .. 64 GiB; channel. Most bytes of the receive arena. Default 64 MiB; grows on
                                            demand. Less than 16 MiB is taken as that, so that the longest message has room */
-    MACHNET_OPTION_SPIN_NS = 5,         /* u64 ns <= 1 h; channel. An adaptive wait polls at most this long before it sleeps. Default 150 us */
+    MACHNET_OPTION_SPIN_NS = 5,         /* u64 ns <= 1 h; channel. An adaptive wait polls at most this long before it sleeps. Default 250 us */
     MACHNET_OPTION_OPEN_TIMEOUT_NS = 6, /* u64 ns, 1 ms .. 1 h; flow. The peer must answer within it. Default 3 s */
     MACHNET_OPTION_POLL = 7,            /* u64, enum machnet_poll; channel. How calls wait. Default MACHNET_POLL_ADAPTIVE */
 };

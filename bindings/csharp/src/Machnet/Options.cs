@@ -64,7 +64,7 @@ public sealed class ChannelOptions : Options
     /// <summary>Most bytes of the receive arena. Default 64 MiB, at least 16 MiB.</summary>
     public long? ReceiveBytes { get; set; }
 
-    /// <summary>How long an adaptive wait polls before it sleeps, if that pays. Default 150 µs.</summary>
+    /// <summary>How long an adaptive wait polls before it sleeps, if that pays. Default 250 µs.</summary>
     public TimeSpan? Spin { get; set; }
 
     /// <summary>How calls wait. Default: adaptive.</summary>

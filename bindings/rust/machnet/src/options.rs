@@ -72,7 +72,7 @@ impl Options {
         self.set_u64(sys::MACHNET_OPTION_RECEIVE_BYTES, bytes)
     }
 
-    /// Channel: how long an adaptive wait polls before it sleeps, if that pays. Default 150 µs.
+    /// Channel: how long an adaptive wait polls before it sleeps, if that pays. Default 250 µs.
     pub fn spin(self, time: Duration) -> Options {
         self.set_u64(sys::MACHNET_OPTION_SPIN_NS, nanoseconds(time))
     }
