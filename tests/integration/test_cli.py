@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # ctest-nics: af_packet memif
+# ctest-beside
 """The programs as people use them: flags, files, what they say, how they end."""
 import hashlib
 import json
@@ -320,9 +321,8 @@ class Cat(Process):
 def wait_for_listener(engine, receiver):
     def listening():
         assert receiver.running(), receiver.log
-        return any(channel["pid"] == receiver.pid for channel in engine.status()["channels"])
+        return engine.address(7000) in [listener["local"] for listener in engine.status()["listeners"]]
     harness.wait_until(listening, 10, "a listening receiver")
-    time.sleep(0.05)
 
 
 def transfer(one, two, directory, size, *arguments):
@@ -376,7 +376,7 @@ def test_cat_sender_interrupted():
         receiver, sender = slow_transfer(one, two)
         sender.signal(signal.SIGINT)
         assert sender.wait() != 0
-        expect_words(receiver.ends(1, 5), "incomplete")
+        expect_words(receiver.ends(1), "incomplete")
 
 
 def test_cat_receiver_interrupted():
@@ -388,7 +388,7 @@ def test_cat_receiver_interrupted():
             for _ in range(50):
                 sender.process.stdin.write(os.urandom(100_000))
                 time.sleep(0.01)
-        assert sender.ends(1, 5) != ""
+        assert sender.ends(1) != ""
 
 
 def test_cat_receiver_cannot_write():
@@ -398,21 +398,21 @@ def test_cat_receiver_cannot_write():
         receiver = Cat(two, "--listen", two.address(7000), stdout=full)
         wait_for_listener(two, receiver)
         sender = Cat(one, two.address(7000), stdin=source)
-        expect_words(receiver.ends(1, 10), "No space left")
-        assert len(sender.ends(1, 10).splitlines()) == 1
+        expect_words(receiver.ends(1), "No space left")
+        assert len(sender.ends(1).splitlines()) == 1
 
 
 def test_cat_sender_cannot_read():
     with two_engines() as (one, two), open("/proc/self/mem", "rb") as unreadable:
         receiver = Cat(two, "--listen", two.address(7000))
         wait_for_listener(two, receiver)
-        expect_words(Cat(one, two.address(7000), stdin=unreadable).ends(1, 10), "cannot read")
-        expect_words(receiver.ends(1, 10), "incomplete")
+        expect_words(Cat(one, two.address(7000), stdin=unreadable).ends(1), "cannot read")
+        expect_words(receiver.ends(1), "incomplete")
 
 
 def test_cat_to_nobody():
     with two_engines() as (one, two):
-        said = Cat(one, two.address(7000)).ends(1, 5)
+        said = Cat(one, two.address(7000)).ends(1)
         expect_words(said, two.address(7000))
         assert len(said.splitlines()) == 1, said
 
@@ -420,8 +420,8 @@ def test_cat_to_nobody():
 def test_cat_address_taken():
     with Engine(NET + ".2") as engine:
         server = serve(engine, 7000)
-        expect_words(Cat(engine, "--listen", engine.address(7000)).ends(1, 5), engine.address(7000))
-        expect_words(Cat(engine, "--listen", "192.0.2.7:7000").ends(1, 5), "192.0.2.7:7000")
+        expect_words(Cat(engine, "--listen", engine.address(7000)).ends(1), engine.address(7000))
+        expect_words(Cat(engine, "--listen", "192.0.2.7:7000").ends(1), "192.0.2.7:7000")
         server.quit()
 
 
@@ -430,7 +430,7 @@ def test_cat_from_something_else():
         receiver = Cat(two, "--listen", two.address(7000))
         wait_for_listener(two, receiver)
         client = send(one, two.address(7000), "--count", 10)
-        expect_words(receiver.ends(1, 5), "not `machnet cat`")
+        expect_words(receiver.ends(1), "not `machnet cat`")
         client.wait()
 
 
@@ -439,9 +439,9 @@ def test_cat_when_the_engine_ends():
         two = Engine(NET + ".3")
         receiver, sender = slow_transfer(one, two)
         two.stop()
-        assert receiver.ends(1, 5) != ""
+        assert receiver.ends(1) != ""
         sender.process.stdin.close()
-        assert sender.ends(1, 10) != ""
+        assert sender.ends(1) != ""
 
 
 if __name__ == "__main__":
