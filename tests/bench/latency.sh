@@ -45,27 +45,14 @@ done
 . "$(dirname "$0")/engines.bash"
 . "$(dirname "$0")/hosts.bash"
 [ -z "$in_real_time" ] || be_realtime
-tree=$(cd "$(dirname "$0")/../.." && pwd)
 core_a=${cores%,*} core_b=${cores#*,}
-udp_port=$((20000 + $$ % 20000))
 perf_options=(--size "$size" --duration "$seconds")
-udp_pingpong=$directory/udp_pingpong
-"${CC:-cc}" -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -I"$tree/capi" "$tree/tests/bench/udp_pingpong.c" \
-    "$tree/capi/tools/perf_histogram.c" "$tree/capi/tools/perf_pattern.c" -o "$udp_pingpong"
 yield_floor=$directory/yield_floor
 "${CC:-cc}" -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -I"$tree/capi" "$tree/tests/bench/yield_floor.c" \
     "$tree/capi/tools/perf_histogram.c" -o "$yield_floor"
 : >"$json"
 
 # ---- Rows: each prints one JSON object ----
-
-udp_sockets() { # CORE OF B, OPTION...
-    local core=$1
-    shift
-    start "$core" "$udp_pingpong" --listen "$@" "$ip_2:$udp_port"
-    until_said serving || return 1
-    taskset -c "$core_a" "${realtime[@]}" "$udp_pingpong" "$@" --size "$size" --duration "$seconds" --warmup 0.2 "$ip_2:$udp_port"
-}
 
 floor() {
     "${realtime[@]}" "$yield_floor" --cores "$cores" --duration "$seconds" --warmup 0.2

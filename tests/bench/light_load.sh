@@ -8,9 +8,10 @@ usage() {
     cat <<'END'
 Usage: tests/bench/light_load.sh [OPTION]...
 
-Requests of an open loop at a steady rate, with the default waiting and with spinning in turns, engines and applications alike. Host A lives
-on one core, host B on another; a host's engine and application share its core. Prints medians over the rounds: p50 and p99 of the round
-trip in us, from the time at which each request was due, and how much of a core each engine and application takes.
+Requests of an open loop at a steady rate, with the default waiting and with spinning in turns, engines and applications alike, and beside them
+two plain UDP sockets that block (udp_pingpong.c): what the kernel takes for as much. Host A lives on one core, host B on another; a host's engine
+and application share its core. Prints medians over the rounds: p50 and p99 of the round trip in us, from the time at which each request was due,
+and how much of a core each engine and application takes.
 
   --rounds N          (5)
   --seconds S         measured in each round and way (2)
@@ -58,6 +59,9 @@ for ((round = 1; round <= rounds; round++)); do
                 >>"$directory/$poll.$name"
         done
     done
+    udp_sockets "$core_b" >"$directory/result" || { echo "light_load.sh: round $round, sockets, failed" >&2; exit 1; }
+    stop_all
+    for name in "${latencies[@]}"; do field "$name" rtt_us <"$directory/result" >>"$directory/sockets.$name"; done
 done
 
 value() { # POLL NAME
@@ -70,6 +74,7 @@ for poll in adaptive spin; do
     printf '%-10s %8.1f %8.1f %10.1f %10.1f %8.1f %8.1f\n' "$poll" "$(value "$poll" p50)" "$(value "$poll" p99)" \
         "$(value "$poll" engine)" "$(value "$poll" peer_engine)" "$(value "$poll" client)" "$(value "$poll" server)"
 done
+printf '%-10s %8.1f %8.1f\n' sockets "$(value sockets p50)" "$(value sockets p99)"
 awk -v p99="$(value adaptive p99)" -v spin="$(value spin p99)" -v a="$(value adaptive engine)" -v b="$(value adaptive peer_engine)" 'BEGIN {
     missed = p99 / spin > 2 || a > 15 || b > 15
     printf "p99 is %.2f times that of spinning (at most 2), the engines take %.1f and %.1f %% (at most 15)%s\n", p99 / spin, a, b,

@@ -5,6 +5,7 @@
  *   --listen            answer what comes, until killed
  *   --spin              poll the socket, letting others have the processor, instead of blocking in recv
  *   --size BYTES (64)   --duration SECONDS (5)   --warmup SECONDS (0.5)
+ *   --rate N            a request each 1/N s, as long as each is answered by then; its time counts from when it was due
  */
 #include "tools/perf_histogram.h"
 #include "tools/perf_pattern.h"
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
@@ -25,11 +27,12 @@
 enum { SIZE_MAX_BYTES = 65000 };
 
 static const uint64_t lost_ns = 1000000000; /* no answer within it: an error */
+static const uint64_t ahead_ns = 250000;    /* sleeps are late, by less than that: the rest is polled */
 
 static struct {
     bool listen, spin;
     size_t size;
-    double duration, warmup;
+    double duration, warmup, rate;
     struct sockaddr_in address;
 } options = {.size = 64, .duration = 5, .warmup = 0.5};
 
@@ -84,12 +87,23 @@ static void serve(int fd)
     }
 }
 
-static void ask(int fd, uint64_t number)
+static void wait_until(uint64_t due)
+{
+    const uint64_t wake = due - ahead_ns;
+    const struct timespec until = {.tv_sec = (time_t)(wake / 1000000000), .tv_nsec = (long)(wake % 1000000000)};
+    if (clock_ns(CLOCK_MONOTONIC) < wake)
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+    while (clock_ns(CLOCK_MONOTONIC) < due)
+        sched_yield();
+}
+
+/* `due`: when it should have been sent, or 0 for now. */
+static void ask(int fd, uint64_t number, uint64_t due)
 {
     static uint8_t out[SIZE_MAX_BYTES], in[SIZE_MAX_BYTES];
     struct sockaddr_in from;
     perf_pattern_fill(out, options.size, number);
-    uint64_t start = clock_ns(CLOCK_MONOTONIC);
+    uint64_t start = due != 0 ? due : clock_ns(CLOCK_MONOTONIC);
     if (send(fd, out, options.size, 0) < 0)
         fail("udp_pingpong: send");
     ssize_t length = receive(fd, in, &from);
@@ -104,9 +118,15 @@ static void ask(int fd, uint64_t number)
 
 static uint64_t run(int fd, double seconds, uint64_t number)
 {
-    uint64_t end = clock_ns(CLOCK_MONOTONIC) + (uint64_t)(seconds * 1e9);
-    while (clock_ns(CLOCK_MONOTONIC) < end)
-        ask(fd, number++);
+    const uint64_t start = clock_ns(CLOCK_MONOTONIC), end = start + (uint64_t)(seconds * 1e9);
+    uint64_t due = options.rate > 0 ? start : 0;
+    for (uint64_t sent = 1; clock_ns(CLOCK_MONOTONIC) < end; sent++) {
+        ask(fd, number++, due);
+        if (options.rate > 0) {
+            due = start + (uint64_t)((double)sent / options.rate * 1e9);
+            wait_until(due);
+        }
+    }
     return number;
 }
 
@@ -116,6 +136,7 @@ static void measure(int fd)
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &lost, sizeof lost);
     if (connect(fd, (struct sockaddr *)&options.address, sizeof options.address) != 0)
         fail("udp_pingpong: connect");
+    prctl(PR_SET_TIMERSLACK, 1UL); /* ns */
     uint64_t number = run(fd, options.warmup, 0);
     round_trip = (struct perf_histogram){0};
     messages = errors = 0;
@@ -140,9 +161,9 @@ static void measure(int fd)
 
 static void usage(void)
 {
-    fputs(
-        "usage: udp_pingpong [--listen] [--spin] [--size BYTES] [--duration SECONDS] [--warmup SECONDS] ADDRESS:PORT\n",
-        stderr);
+    fputs("usage: udp_pingpong [--listen] [--spin] [--size BYTES] [--duration SECONDS] [--warmup SECONDS] [--rate N] "
+          "ADDRESS:PORT\n",
+          stderr);
     exit(2);
 }
 
@@ -162,9 +183,13 @@ static void parse_address(const char *text)
 int main(int argc, char **argv)
 {
     static const struct option known[] = {
-        {"listen", no_argument, NULL, 'l'},       {"spin", no_argument, NULL, 's'},
-        {"size", required_argument, NULL, 'b'},   {"duration", required_argument, NULL, 'd'},
-        {"warmup", required_argument, NULL, 'w'}, {NULL, 0, NULL, 0},
+        {"listen", no_argument, NULL, 'l'},
+        {"spin", no_argument, NULL, 's'},
+        {"size", required_argument, NULL, 'b'},
+        {"duration", required_argument, NULL, 'd'},
+        {"warmup", required_argument, NULL, 'w'},
+        {"rate", required_argument, NULL, 'r'},
+        {NULL, 0, NULL, 0},
     };
     for (int key; (key = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         if (key == 'l')
@@ -177,6 +202,8 @@ int main(int argc, char **argv)
             options.duration = strtod(optarg, NULL);
         else if (key == 'w')
             options.warmup = strtod(optarg, NULL);
+        else if (key == 'r')
+            options.rate = strtod(optarg, NULL);
         else
             usage();
     }
