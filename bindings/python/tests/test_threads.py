@@ -127,18 +127,20 @@ def test_all_who_wait_for_space_are_told(flows):
 
 def test_a_flow_is_given_by_accept_or_told_by_an_event(channels, where):
     one, two = channels
-    listener, count, accepted, told = two.open_listener(where), 300, [], []
+    listener, count, accepted, told, twice = two.open_listener(where), 300, [], [], []
     two.try_events()
     old = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
 
-    def all_seen():  # an event may tell of a flow that accept() gave, too
+    def all_seen():  # what accept() gave an event may tell of, too
         return len({*accepted, *told}) >= count
 
     def accept():
         while not all_seen():
+            before = set(told)
             with contextlib.suppress(BlockingIOError):
                 accepted.append(listener.accept(0))
+                twice.extend({accepted[-1]} & before)
 
     def take():
         while not all_seen():
@@ -151,4 +153,5 @@ def test_a_flow_is_given_by_accept_or_told_by_an_event(channels, where):
         run(accept, take, dial)
     finally:
         sys.setswitchinterval(old)
-    assert len({*accepted, *told}) == count and len(set(accepted)) == len(accepted)
+    assert len({*accepted, *told}) == count and not twice
+    assert len(set(accepted)) == len(accepted) and len(set(told)) == len(told)
