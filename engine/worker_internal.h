@@ -124,6 +124,8 @@ uint32_t worker_transmit(struct worker *worker, uint64_t now);
 uint32_t worker_turn(struct worker *worker, uint64_t now);
 /* Channels that were quiet for so long sleep, if the worker may. */
 uint64_t worker_patience_ns(const struct worker *worker);
+/* How often a worker without work lets others have the processor. */
+uint64_t worker_yield_every_ns(const struct worker *worker, uint64_t now);
 /* Whether a worker without work goes on polling: for what is awaited if that pays, and a moment for the ACK of what it sent. */
 bool worker_is_patient(const struct worker *worker, uint64_t now);
 /* The thread: turns until it is told to stop. */

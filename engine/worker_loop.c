@@ -17,6 +17,8 @@ enum { EVENTS_PER_LOOK = 64, YIELD_COST = 8 };
 #define YIELD_EVERY_NS UINT64_C(3000)   /* without work: how often others may have the processor */
 #define YIELD_RARELY_NS UINT64_C(24000) /* the same, if that has brought us nothing again and again */
 #define YIELD_RAREST_NS UINT64_C(96000) /* where one in vain is dear: a YIELD_COST-th of the time, or this */
+#define LONG_WAIT_NS UINT64_C(30000)    /* who has waited so long loses little by others, and it may be their turn: */
+#define YIELD_LONG_NS UINT64_C(6000)    /* they may have it so often again */
 #define YIELD_TAKEN_NS UINT64_C(1000)   /* a yield that takes so long was taken */
 #define SHARED_NS UINT64_C(10000000)    /* so long after it we expect another one to be */
 #define YIELD_BUSY_NS UINT64_C(50000)   /* with work: how often, if the processor is shared */
@@ -179,6 +181,15 @@ static void learn_from_offer(struct worker *worker)
     worker->offered = false;
 }
 
+uint64_t worker_yield_every_ns(const struct worker *worker, uint64_t now)
+{
+    if (now >= worker->shared_until)
+        return YIELD_EVERY_NS;
+    if (now - worker->last_progress >= LONG_WAIT_NS && worker->yield_every_ns > YIELD_LONG_NS)
+        return YIELD_LONG_NS;
+    return worker->yield_every_ns;
+}
+
 /* Now and then; on a shared processor also as soon as an application has got something: it may have to wait for us to let it run. */
 static bool should_yield(const struct worker *worker, bool busy, uint64_t now)
 {
@@ -186,7 +197,7 @@ static bool should_yield(const struct worker *worker, bool busy, uint64_t now)
     const uint64_t alone_ns = now > worker->last_yield ? now - worker->last_yield : 0;
     if (busy)
         return shared && (worker->posted || alone_ns >= YIELD_BUSY_NS);
-    return alone_ns >= (shared ? worker->yield_every_ns : YIELD_EVERY_NS);
+    return alone_ns >= worker_yield_every_ns(worker, now);
 }
 
 static void look_again(struct worker *worker, bool busy, uint64_t now)

@@ -138,3 +138,18 @@ Test(worker_turn, patience__does_not_begin_again_with_the_ack)
     bench_expect_completion(&sender, 1, MACHNET_OK);
     cr_assert_leq(awake, 12, "%u", awake);
 }
+
+Test(worker_turn, processor__is_offered_rarely_only_while_an_answer_may_be_near)
+{
+    struct worker *worker = bench.worker;
+    const uint64_t began = bench.now;
+    worker->last_progress = began;
+    worker->shared_until = began + 10 * MS;
+    worker->yield_every_ns = 40000;
+    cr_assert_eq(worker_yield_every_ns(worker, began + 29999), 40000);
+    cr_assert_eq(worker_yield_every_ns(worker, began + 30000), 6000);
+    worker->yield_every_ns = 3000;
+    cr_assert_eq(worker_yield_every_ns(worker, began + 30000), 3000);
+    worker->yield_every_ns = 40000;
+    cr_assert_eq(worker_yield_every_ns(worker, began + 10 * MS), 3000, "nobody has taken it for long");
+}
