@@ -72,6 +72,19 @@ def wait_until(condition, seconds, what):
         time.sleep(0.002)
 
 
+def stop(pid):
+    """Stops a process until SIGCONT: none of its threads runs any more when this returns."""
+    os.kill(pid, signal.SIGSTOP)
+
+    def stopped():
+        states = []
+        for thread in os.listdir("/proc/%d/task" % pid):
+            with contextlib.suppress(FileNotFoundError), open("/proc/%d/task/%s/stat" % (pid, thread), encoding="ascii", errors="replace") as file:
+                states.append(file.read().rpartition(")")[2].split()[0])
+        return all(state in "TZX" for state in states)
+    wait_until(stopped, 10, "a process that stops")
+
+
 class Process:
     """A child whose stdout and stderr are collected line by line."""
 
@@ -142,7 +155,10 @@ class Process:
         return self.process.poll() is None
 
     def signal(self, number):
-        self.process.send_signal(number)
+        if number == signal.SIGSTOP:
+            stop(self.pid)
+        else:
+            self.process.send_signal(number)
 
     def cpu_seconds(self):
         """The processor time it has used, to the nanosecond: its clock as clock_getcpuclockid(3) would name it."""

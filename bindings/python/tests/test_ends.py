@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import harness
 import machnet
 import pytest
 from common import Waits, fill
@@ -55,7 +56,7 @@ def test_who_waits_gets_the_last_message_of_an_engine_that_is_gone(own_engine, w
             flow = channel.open_flow(address, timeout=5)
             assert receiver.stdout.readline() == "waiting\n"
             time.sleep(0.2)
-            receiver.send_signal(signal.SIGSTOP)  # it sleeps through the message and the end
+            harness.stop(receiver.pid)  # it sleeps through the message and the end
             flow.send(b"last")
             while flow.info().messages_acknowledged == 0:
                 channel.try_events()
