@@ -4,7 +4,6 @@
 enum {
     TRIAL_WAITS = 8, /* enough for the other side to have a trial of its own meanwhile */
     PAUSE_MAX = 16,
-    OFTEN = 4, /* spin_ns: request and response with two wake-ups of 100 us and more */
 };
 
 void mn_patience_init(struct mn_patience *patience)
@@ -24,7 +23,8 @@ static void fail(struct mn_patience *patience, uint64_t chance)
 void mn_patience_learn(struct mn_patience *patience, uint64_t spin_ns, uint64_t began_ns, uint64_t ended_ns)
 {
     const uint64_t waited_ns = ended_ns - began_ns;
-    const bool often = ended_ns - patience->ended_ns <= OFTEN * spin_ns;
+    /* 625 us by default: request and response with two wake-ups of 100 us and more */
+    const bool often = ended_ns - patience->ended_ns <= spin_ns / 2 * 5;
 
     patience->ended_ns = ended_ns;
     if (waited_ns <= spin_ns - spin_ns / 3) {

@@ -4,7 +4,7 @@
  *
  *      a wait took          after it
  *      <= 2/3 of spin_ns    it pays: the next wait polls
- *      longer, polled       a trial goes on for TRIAL_WAITS waits while they come often, at most OFTEN * spin_ns after one another;
+ *      longer, polled       a trial goes on for TRIAL_WAITS waits while they come often, at most 2.5 spin_ns after one another;
  *                           then it has failed, as has polling that paid before: sleep through some waits
  *      longer, slept        a trial begins when the pause is over
  *

@@ -4,7 +4,7 @@
 #include "channel/patience.h"
 
 #define US UINT64_C(1000)
-#define SPIN_NS (150 * US)
+#define SPIN_NS (250 * US)
 #define PAYS_NS (100 * US)
 #define FAR_NS (1000 * US)
 
