@@ -68,6 +68,7 @@ struct worker {
     uint32_t looks_owed;  /* at the network: of the turn before, 0 or 1 */
     enum awaited awaited; /* since `last_progress`, when messages last moved */
     uint64_t last_progress;
+    uint64_t last_busy; /* the last turn that found something */
     struct mn_patience patience[AWAITED_COUNT];
     uint64_t last_look;          /* when the descriptors were last looked at */
     uint64_t last_yield;         /* when others last could have the processor */

@@ -17,7 +17,7 @@ enum { EVENTS_PER_LOOK = 64, YIELD_COST = 8 };
 #define YIELD_EVERY_NS UINT64_C(3000)   /* without work: how often others may have the processor */
 #define YIELD_RARELY_NS UINT64_C(24000) /* the same, if that has brought us nothing again and again */
 #define YIELD_RAREST_NS UINT64_C(96000) /* where one in vain is dear: a YIELD_COST-th of the time, or this */
-#define LONG_WAIT_NS UINT64_C(30000)    /* who has waited so long loses little by others, and it may be their turn: */
+#define LONG_WAIT_NS UINT64_C(30000)    /* who has found nothing for so long loses little by others, and it may be their turn: */
 #define YIELD_LONG_NS UINT64_C(6000)    /* they may have it so often again */
 #define YIELD_TAKEN_NS UINT64_C(1000)   /* a yield that takes so long was taken */
 #define SHARED_NS UINT64_C(10000000)    /* so long after it we expect another one to be */
@@ -121,6 +121,7 @@ uint32_t worker_turn(struct worker *worker, uint64_t now)
         worker_report_broken(worker);
     if (work > 0) {
         worker->counters.busy_loops++;
+        worker->last_busy = now;
         worker->nap_ns = 0;
     }
     return work;
@@ -185,7 +186,7 @@ uint64_t worker_yield_every_ns(const struct worker *worker, uint64_t now)
 {
     if (now >= worker->shared_until)
         return YIELD_EVERY_NS;
-    if (now - worker->last_progress >= LONG_WAIT_NS && worker->yield_every_ns > YIELD_LONG_NS)
+    if (now - worker->last_busy >= LONG_WAIT_NS && worker->yield_every_ns > YIELD_LONG_NS)
         return YIELD_LONG_NS;
     return worker->yield_every_ns;
 }

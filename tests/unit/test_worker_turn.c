@@ -143,7 +143,7 @@ Test(worker_turn, processor__is_offered_rarely_only_while_an_answer_may_be_near)
 {
     struct worker *worker = bench.worker;
     const uint64_t began = bench.now;
-    worker->last_progress = began;
+    worker->last_busy = began;
     worker->shared_until = began + 10 * MS;
     worker->yield_every_ns = 40000;
     cr_assert_eq(worker_yield_every_ns(worker, began + 29999), 40000);
