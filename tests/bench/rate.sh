@@ -48,7 +48,6 @@ case $over in
 esac
 . "$(dirname "$0")/engines.bash"
 . "$(dirname "$0")/hosts.bash"
-tree=$(cd "$(dirname "$0")/../.." && pwd)
 [ -z "$in_real_time" ] || be_realtime
 [ "$over" = udp ] || has_dpdk || { echo "rate.sh: this machnetd has no dpdk back end" >&2; exit 2; }
 core_a=${cores%,*} core_b=${cores#*,}

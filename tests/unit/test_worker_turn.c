@@ -153,3 +153,27 @@ Test(worker_turn, processor__is_offered_rarely_only_while_an_answer_may_be_near)
     worker->yield_every_ns = 40000;
     cr_assert_eq(worker_yield_every_ns(worker, began + 10 * MS), 3000, "nobody has taken it for long");
 }
+
+/* Empty turns, 1 us each, from `from_ns` to `to_ns` after the last progress; in how many the NIC was asked. */
+static uint64_t looks(uint64_t from_ns, uint64_t to_ns)
+{
+    struct worker *worker = bench.worker;
+    const uint64_t before = worker->ports[PORT_NIC]->counters.receive_calls;
+    for (uint64_t ns = from_ns; ns < to_ns; ns += 1000)
+        worker_turn(worker, worker->last_progress + ns);
+    return worker->ports[PORT_NIC]->counters.receive_calls - before;
+}
+
+Test(worker_turn, nic_that_wakes_us__is_asked_in_each_turn_only_while_we_are_patient)
+{
+    struct worker *worker = bench.worker;
+    lose_patience();
+    worker->nic_wakes = true;
+    worker->awaited = AWAITED_NETWORK;
+    worker->last_progress = bench.now;
+    cr_assert_eq(looks(1000, 20000), 19);
+    cr_assert_leq(looks(20000, 60000), 21);
+    worker->config.poll = WORKER_POLL_SPIN;
+    worker->nic_quiet = false;
+    cr_assert_eq(looks(60000, 100000), 40);
+}
