@@ -194,10 +194,9 @@ uint64_t worker_yield_every_ns(const struct worker *worker, uint64_t now)
 /* Now and then; on a shared processor also as soon as an application has got something: it may have to wait for us to let it run. */
 static bool should_yield(const struct worker *worker, bool busy, uint64_t now)
 {
-    const bool shared = now < worker->shared_until;
     const uint64_t alone_ns = now > worker->last_yield ? now - worker->last_yield : 0;
     if (busy)
-        return shared && (worker->posted || alone_ns >= YIELD_BUSY_NS);
+        return now < worker->shared_until && (worker->posted || alone_ns >= YIELD_BUSY_NS);
     return alone_ns >= worker_yield_every_ns(worker, now);
 }
 

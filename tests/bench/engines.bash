@@ -38,11 +38,12 @@ start_engines() {
     done
 }
 
-build_program() { # NAME: of a file beside this one, into $directory
-    local tree
+build_program() { # NAME: of a file beside this one, into $directory; SOURCE...: what it takes of capi/tools
+    local name=$1 tree
+    shift
     tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-    "${CC:-cc}" -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -I"$tree/capi/include" "$tree/tests/bench/$1.c" "$build/lib/libmachnet.a" \
-        -pthread -o "$directory/$1"
+    "${CC:-cc}" -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -I"$tree/capi/include" -I"$tree/capi" "$tree/tests/bench/$name.c" \
+        "${@/#/$tree/capi/tools/}" "$build/lib/libmachnet.a" -pthread -o "$directory/$name"
 }
 
 # Until an application listens on engine 2.

@@ -3,7 +3,6 @@
 # For the scripts beside it, after engines.bash: two hosts, A on core_a and B on core_b; a host's engine and application share its core.
 # A row is a function that starts what it needs, prints what `machnet perf --json` says, and leaves the end to stop_all.
 
-tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 prefix=machnet-bench-$$
 perf_options=() # of the client
 realtime=()     # a command that gives all processes of a run another scheduling
@@ -95,8 +94,7 @@ perf_over() { # NIC (udp, af_packet, memif), POLL: of engines and applications
 udp_sockets() { # CORE OF B, OPTION OF BOTH SIDES...
     local core=$1 program=$directory/udp_pingpong port=$((20000 + $$ % 20000))
     shift
-    [ -x "$program" ] || "${CC:-cc}" -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -I"$tree/capi" "$tree/tests/bench/udp_pingpong.c" \
-        "$tree/capi/tools/perf_histogram.c" "$tree/capi/tools/perf_pattern.c" -o "$program" || return 1
+    [ -x "$program" ] || build_program udp_pingpong perf_histogram.c perf_pattern.c || return 1
     start "$core" "$program" --listen "$@" "$ip_2:$port"
     until_said serving || return 1
     taskset -c "$core_a" "${realtime[@]}" "$program" "$@" --warmup 0.2 "${perf_options[@]}" "$ip_2:$port"

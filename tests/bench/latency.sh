@@ -47,15 +47,13 @@ done
 [ -z "$in_real_time" ] || be_realtime
 core_a=${cores%,*} core_b=${cores#*,}
 perf_options=(--size "$size" --duration "$seconds")
-yield_floor=$directory/yield_floor
-"${CC:-cc}" -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -I"$tree/capi" "$tree/tests/bench/yield_floor.c" \
-    "$tree/capi/tools/perf_histogram.c" -o "$yield_floor"
+build_program yield_floor perf_histogram.c
 : >"$json"
 
 # ---- Rows: each prints one JSON object ----
 
 floor() {
-    "${realtime[@]}" "$yield_floor" --cores "$cores" --duration "$seconds" --warmup 0.2
+    "${realtime[@]}" "$directory/yield_floor" --cores "$cores" --duration "$seconds" --warmup 0.2
 }
 
 rows=(

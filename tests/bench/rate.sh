@@ -53,12 +53,10 @@ esac
 core_a=${cores%,*} core_b=${cores#*,}
 perf_options=(--size "$size" --window "$window" --duration "$seconds")
 
-yield_floor=$directory/yield_floor
-"${CC:-cc}" -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -I"$tree/capi" "$tree/tests/bench/yield_floor.c" \
-    "$tree/capi/tools/perf_histogram.c" -o "$yield_floor"
+build_program yield_floor perf_histogram.c
 groups=$((window > 1 ? 2 : 1))
 floor() {
-    "${realtime[@]}" "$yield_floor" --cores "$cores" --duration "$seconds" --warmup 0.2 --size "$size" --groups "$groups" \
+    "${realtime[@]}" "$directory/yield_floor" --cores "$cores" --duration "$seconds" --warmup 0.2 --size "$size" --groups "$groups" \
         --requests $(((window + groups - 1) / groups))
 }
 

@@ -72,6 +72,14 @@ def wait_until(condition, seconds, what):
         time.sleep(0.002)
 
 
+def wait_for_listener(engine, address, process=None):
+    """Until somebody listens at `address`: `process`, if one is named, which is not to end before."""
+    def listening():
+        assert process is None or process.running(), process.log
+        return address in [listener["local"] for listener in engine.status()["listeners"]]
+    wait_until(listening, 10, "a listener")
+
+
 def stop(pid):
     """Stops a process until SIGCONT: none of its threads runs any more when this returns."""
     os.kill(pid, signal.SIGSTOP)

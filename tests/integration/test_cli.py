@@ -318,13 +318,6 @@ class Cat(Process):
         return "\n".join(self.log)
 
 
-def wait_for_listener(engine, receiver):
-    def listening():
-        assert receiver.running(), receiver.log
-        return engine.address(7000) in [listener["local"] for listener in engine.status()["listeners"]]
-    harness.wait_until(listening, 10, "a listening receiver")
-
-
 def transfer(one, two, directory, size, *arguments):
     """Sends a file of `size` bytes; the receiver's copy must be the same. Returns what both said."""
     source, copy = os.path.join(directory, "source"), os.path.join(directory, "copy")
@@ -332,7 +325,7 @@ def transfer(one, two, directory, size, *arguments):
         file.write(os.urandom(size))
     with open(source, "rb") as stdin, open(copy, "wb") as stdout:
         receiver = Cat(two, "--listen", two.address(7000), stdout=stdout)
-        wait_for_listener(two, receiver)
+        harness.wait_for_listener(two, two.address(7000), receiver)
         sender = Cat(one, *arguments, two.address(7000), stdin=stdin)
         said = sender.ends(0), receiver.ends(0)
     hashes = []
@@ -363,7 +356,7 @@ def test_cat_shows_progress():
 def slow_transfer(one, two):
     """A receiver and a sender whose input does not end."""
     receiver = Cat(two, "--listen", two.address(7000), stdout=subprocess.DEVNULL)
-    wait_for_listener(two, receiver)
+    harness.wait_for_listener(two, two.address(7000), receiver)
     sender = Cat(one, two.address(7000), stdin=subprocess.PIPE)
     sender.process.stdin.write(os.urandom(1_000_000))
     sender.process.stdin.flush()
@@ -396,7 +389,7 @@ def test_cat_receiver_cannot_write():
         source.write(os.urandom(3_000_000))
         source.seek(0)
         receiver = Cat(two, "--listen", two.address(7000), stdout=full)
-        wait_for_listener(two, receiver)
+        harness.wait_for_listener(two, two.address(7000), receiver)
         sender = Cat(one, two.address(7000), stdin=source)
         expect_words(receiver.ends(1), "No space left")
         assert len(sender.ends(1).splitlines()) == 1
@@ -405,7 +398,7 @@ def test_cat_receiver_cannot_write():
 def test_cat_sender_cannot_read():
     with two_engines() as (one, two), open("/proc/self/mem", "rb") as unreadable:
         receiver = Cat(two, "--listen", two.address(7000))
-        wait_for_listener(two, receiver)
+        harness.wait_for_listener(two, two.address(7000), receiver)
         expect_words(Cat(one, two.address(7000), stdin=unreadable).ends(1), "cannot read")
         expect_words(receiver.ends(1), "incomplete")
 
@@ -428,7 +421,7 @@ def test_cat_address_taken():
 def test_cat_from_something_else():
     with two_engines() as (one, two):
         receiver = Cat(two, "--listen", two.address(7000))
-        wait_for_listener(two, receiver)
+        harness.wait_for_listener(two, two.address(7000), receiver)
         client = send(one, two.address(7000), "--count", 10)
         expect_words(receiver.ends(1), "not `machnet cat`")
         client.wait()

@@ -29,13 +29,9 @@ def ends(process, status, *words, seconds=15):
         assert word in lines[0], (word, lines[0])
 
 
-def wait_for_listener(engine, address):
-    harness.wait_until(lambda: address in [one["local"] for one in engine.status()["listeners"]], 10, "a listener")
-
-
 def listen(engine, *arguments, **keywords):
     receiver = cat(engine, "--listen", engine.address(7000), *arguments, **keywords)
-    wait_for_listener(engine, engine.address(7000))
+    harness.wait_for_listener(engine, engine.address(7000))
     return receiver
 
 
@@ -70,7 +66,7 @@ def test_port_that_the_engine_chooses():
 def test_listening_at_all_addresses():
     with Engine(NET + ".2") as one, Engine([NET + ".3", NET + ".4"]) as two:
         receiver = cat(two, "--listen", ":7000")
-        wait_for_listener(two, ":7000")
+        harness.wait_for_listener(two, ":7000")
         assert cat(one, two.address(7000, NET + ".4")).wait(10) == 0
         assert receiver.wait(10) == 0
 
@@ -111,7 +107,7 @@ def test_receiver_that_is_not_cat():
             source.truncate(size)
             source.seek(0)
             hello = Process([harness.program("hello"), "listen", two.address(7000)], env=two.env())
-            wait_for_listener(two, two.address(7000))
+            harness.wait_for_listener(two, two.address(7000))
             sender = cat(one, two.address(7000), stdin=source)
             ends(sender, 1, "to " + two.address(7000), "`machnet cat --listen`")
             hello.wait()
